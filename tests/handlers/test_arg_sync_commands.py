@@ -260,6 +260,7 @@ def test_what_says_where_and_whose_binds_the_secrets() -> None:
             "token_url",
         ],
         "netsuite": ["account_id", "client_id", "certificate_id", "base_url", "token_url"],
+        "sage-intacct": ["sender_id", "company_id", "user_id", "entity_id", "base_url"],
         "webhook": ["base_url"],
         "file-drop": ["base_url", "user", "host_key"],
     }

@@ -119,10 +119,13 @@ class LocalFolder:
             )
 
     async def place(self) -> str:
+        """Return what people call the folder; it must be there."""
         await self._run("", lambda: None)
         return f"folder {self._path}"
 
     async def read(self, path: str) -> bytes | None:
+        """Return a whole file of limited size; None if there is none."""
+
         def read() -> bytes | None:
             with contextlib.suppress(FileNotFoundError), self._at(path).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -134,6 +137,8 @@ class LocalFolder:
         return await self._run(path, read)
 
     async def digest(self, path: str) -> str | None:
+        """Return the SHA-256 of a file; None if there is none."""
+
         def read() -> str | None:
             with contextlib.suppress(FileNotFoundError), self._at(path).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -142,6 +147,8 @@ class LocalFolder:
         return await self._run(path, read)
 
     async def write(self, path: str, content: bytes) -> None:
+        """Write a new file durably, and its folder if that is missing."""
+
         def write() -> None:
             file = self._at(path)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +160,8 @@ class LocalFolder:
         await self._run(path, write)
 
     async def move(self, path: str, target: str) -> bool:
+        """Rename without replacing; False if there is no such file."""
+
         def move() -> bool:
             old, new = self._at(path), self._at(target)
             try:
@@ -176,9 +185,12 @@ class LocalFolder:
         return await self._run(path, move)
 
     async def remove(self, path: str) -> None:
+        """Delete a file; one that is gone is fine."""
         await self._run(path, lambda: self._at(path).unlink(missing_ok=True))
 
     async def entry(self, path: str) -> Entry | None:
+        """Return name, size and time of a file; None if there is none."""
+
         def read() -> Entry | None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 found = self._at(path).stat()
@@ -188,6 +200,8 @@ class LocalFolder:
         return await self._run(path, read)
 
     async def entries(self, path: str) -> list[Entry]:
+        """Return the files of a folder; none if it is missing."""
+
         def read() -> list[Entry]:
             found: list[Entry] = []
             with contextlib.suppress(FileNotFoundError), os.scandir(self._at(path)) as listed:
@@ -201,7 +215,7 @@ class LocalFolder:
         return await self._run(path, read)
 
     async def close(self) -> None:
-        return None
+        """Do nothing: no file stays open."""
 
     def _at(self, path: str) -> Path:
         """Return the path on this machine, with no symbolic link to a place outside."""

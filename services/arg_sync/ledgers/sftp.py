@@ -59,6 +59,7 @@ class SftpFolder:
         self._lock = asyncio.Lock()
 
     async def place(self) -> str:
+        """Return what people call the folder; it must be there."""
         async with self._session("") as sftp:
             await self._require_folder(sftp)
         assert self._opened is not None
@@ -67,6 +68,7 @@ class SftpFolder:
         return f"{self._user}@{self._host}:{self._port}{shown}, folder {self._folder}"
 
     async def read(self, path: str) -> bytes | None:
+        """Return a whole file of limited size; None if there is none."""
         async with self._session(path) as sftp:
             try:
                 async with sftp.open(self._at(path), "rb") as file:
@@ -79,6 +81,7 @@ class SftpFolder:
         return content
 
     async def digest(self, path: str) -> str | None:
+        """Return the SHA-256 of a file; None if there is none."""
         found = hashlib.sha256()
         async with self._session(path) as sftp:
             try:
@@ -91,6 +94,7 @@ class SftpFolder:
         return found.hexdigest()
 
     async def write(self, path: str, content: bytes) -> None:
+        """Write a new file durably, and its folder if that is missing."""
         async with self._session(path) as sftp:
             await self._require_folder(sftp)
             file = self._at(path)
@@ -101,6 +105,7 @@ class SftpFolder:
                     await opened.fsync()
 
     async def move(self, path: str, target: str) -> bool:
+        """Rename without replacing; False if there is no such file."""
         async with self._session(path) as sftp:
             if await sftp.exists(self._at(target)):
                 raise file_exists(target)
@@ -117,11 +122,13 @@ class SftpFolder:
             return True
 
     async def remove(self, path: str) -> None:
+        """Delete a file; one that is gone is fine."""
         async with self._session(path) as sftp:
             with contextlib.suppress(*NOT_FOUND):
                 await sftp.remove(self._at(path))
 
     async def entry(self, path: str) -> Entry | None:
+        """Return name, size and time of a file; None if there is none."""
         async with self._session(path) as sftp:
             try:
                 found = await sftp.stat(self._at(path))
@@ -131,6 +138,7 @@ class SftpFolder:
         return Entry(posixpath.basename(path), found.size or 0, float(found.mtime or 0))
 
     async def entries(self, path: str) -> list[Entry]:
+        """Return the files of a folder; none if it is missing."""
         async with self._session(path) as sftp:
             try:
                 listed = await sftp.readdir(self._at(path))
@@ -144,6 +152,7 @@ class SftpFolder:
         ]
 
     async def close(self) -> None:
+        """Close the connection."""
         opened, self._opened = self._opened, None
         if opened is not None:
             opened[0].abort()

@@ -140,7 +140,8 @@ def connect(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="tryton, xero, quickbooks, business-central, netsuite, webhook or file-drop.",
+            help="tryton, xero, quickbooks, business-central, netsuite, sage-intacct, webhook or"
+            " file-drop.",
         ),
     ],
     billing_company: Company,

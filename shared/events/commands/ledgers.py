@@ -12,7 +12,14 @@ from shared.events.commands.base import ArgSyncCommand
 from shared.events.field_types import Code, Identifier, Message, Name, SealedBox, Text, Word
 
 LedgerKind = Literal[
-    "tryton", "xero", "quickbooks", "business-central", "netsuite", "webhook", "file-drop"
+    "tryton",
+    "xero",
+    "quickbooks",
+    "business-central",
+    "netsuite",
+    "sage-intacct",
+    "webhook",
+    "file-drop",
 ]
 MAPPING_ROWS_AT_MOST = 5_000
 
