@@ -147,7 +147,7 @@ async def test_another_host_key_gets_no_login(server: DropServer) -> None:
 
 @pytest.mark.parametrize("host_key", ["", "# a comment", "ssh-ed25519 nonsense"])
 def test_a_server_without_a_known_host_key_is_refused(host_key: str) -> None:
-    """There is no way to connect to a server that nobody compared."""
+    """There is no way to connect to a server whose key was not compared."""
     with pytest.raises(Failure, match="host_key"):
         drop("sftp://127.0.0.1/in", user=USER, password=PASSWORD, host_key=host_key)
 
@@ -197,7 +197,7 @@ def test_a_folder_outside_of_the_allowed_one_is_refused(
 
 
 async def test_a_disk_that_is_full_holds_nothing_back(server: DropServer) -> None:
-    """Nothing appears while the disk is full; with room the document is there once."""
+    """Nothing appears while the disk is full; with space the document is there once."""
     async with opened(drop(server.url, **login(server))) as adapter:
         server.full = True
         request = adapter.render(document(of_server(server)), "Mercy Hospital")

@@ -43,9 +43,9 @@ async def intacct_stage(**settings: str) -> AsyncIterator[Stage]:
             "payment_account": "BOA",
             "base_url": server.url + GATEWAY,
         }
-        vault = OpenVault(dict(SECRETS))
+        secret_store = OpenVault(dict(SECRETS))
         ports = [
-            LEDGER.make(AdapterContext("gl-us", given | settings, vault, at_once, can))
+            LEDGER.make(AdapterContext("gl-us", given | settings, secret_store, at_once, can))
             for can in (LEDGER.capabilities, replace(LEDGER.capabilities, request_seconds=0.5))
         ]
         codes = {"account": "4000", "tax": "2200"}
@@ -179,7 +179,7 @@ async def test_without_a_payment_account_a_credit_memo_stays_unapplied() -> None
     ],
 )
 def test_a_response_with_entities_or_without_form_is_not_read(text: str) -> None:
-    """An answer of somebody else can neither read files nor fill the memory."""
+    """An answer of another program can neither read files nor fill the memory."""
     with pytest.raises(ValueError, match="it "):
         parsed(text)
     with pytest.raises(Failure) as failed:

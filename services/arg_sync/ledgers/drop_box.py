@@ -219,7 +219,7 @@ class DropBox:
         await self.folder.remove(record.part)
 
     async def _abandon(self, stem: str, record: FileRecord) -> None:
-        """Undo a record that was never delivered. The renamed part proves that nobody can."""
+        """Undo a record that was never delivered. The renamed part proves that no worker can."""
         if await self.folder.entry(record.part + DROPPED) is None and not await self.folder.move(
             record.part, record.part + DROPPED
         ):

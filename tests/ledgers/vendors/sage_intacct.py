@@ -205,7 +205,7 @@ class IntacctVendor:
         return record
 
     def pay(self, number: str, amount: str) -> dict[str, str]:
-        """A person books a payment of an invoice."""
+        """A person enters a payment of an invoice."""
         (invoice,) = [one for one in self.records["ARINVOICE"] if one["RECORDID"] == number]
         return self._add(
             "ARPYMTDETAIL",
