@@ -357,7 +357,7 @@ LEDGER = AdapterSpec(
         Setting("checksum_file", "yes: NAME.sha256 is put before each file", default="yes"),
         Setting(
             "files_stay",
-            "yes: the other side takes no file away, so one that is gone is a drift; no: it was taken",
+            "yes: files are left there, so one that is gone is a drift; no: it was taken",
             default="no",
         ),
         Setting("acknowledgement_folder", "below base_url; empty: none are awaited", default=""),
