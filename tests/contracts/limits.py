@@ -8,7 +8,17 @@ import sys
 from typing import NamedTuple
 
 from services.arg_sync.connections import rules as connections
-from services.arg_sync.ledgers import failures, http_client, oauth, quickbooks, registry, xero
+from services.arg_sync.ledgers import (
+    column_files,
+    drop_reads,
+    failures,
+    folders,
+    http_client,
+    oauth,
+    quickbooks,
+    registry,
+    xero,
+)
 from services.arg_sync.payments.handlers import webhooks
 from services.console.actions import record_keys
 from services.console.importing import csv_rows, dialect, plan
@@ -25,6 +35,7 @@ UNPACKED = "tests/rules/test_unpacking.py"
 HOSTILE = "tests/rules/test_hostile_inputs.py"
 ANSWERS = "tests/ledgers/test_hostile_answers.py"
 WIRE = "tests/ledgers/test_wire.py"
+DROPS = "tests/ledgers/test_drop_files.py"
 HOOKS = "tests/handlers/test_arg_sync_webhooks.py::test_anything_else_asks_for_nothing"
 LETTER = "dead letter"
 DEFAULTS = Settings()
@@ -48,6 +59,7 @@ def number(value: float, unit: str = "") -> str:
 
 RECORDS, FIELDS, COMMANDS = "Kafka record", "fields of a message", "command"
 LEDGER, WEBHOOK, CSV = "answer of an accounting system", "webhook", "CSV file of an import"
+DROP = "file of the other side of a file drop"
 JSON, ENVIRONMENT, BOX = "JSON file of the CLI", "environment", "sealed box"
 
 LIMITS: tuple[Limit, ...] = (
@@ -187,6 +199,27 @@ LIMITS: tuple[Limit, ...] = (
         number(sealing.MAX_KEYS),
         "reported, no secret is opened",
         "tests/handlers/test_arg_sync_key_rotation.py::test_a_file_of_too_many_keys_is_refused",
+    ),
+    Limit(
+        DROP,
+        "MiB",
+        number(folders.FILE_BYTES / MIB),
+        "failure `file_too_large`, the file is not read",
+        f"{DROPS}::test_files_beyond_the_limits_are_not_read",
+    ),
+    Limit(
+        DROP,
+        "rows",
+        number(column_files.MAX_ROWS),
+        "failure `file_unreadable`, nothing of it is booked",
+        f"{DROPS}::test_files_beyond_the_limits_are_not_read",
+    ),
+    Limit(
+        DROP,
+        "files of a folder",
+        number(drop_reads.MOST_FILES),
+        "failure `too_many_files`",
+        f"{DROPS}::test_files_beyond_the_limits_are_not_read",
     ),
     Limit(
         LEDGER,

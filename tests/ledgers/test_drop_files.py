@@ -1,5 +1,6 @@
 """What file drops write and read: formats, column files, acknowledgements, payments."""
 
+import contextlib
 import csv
 import io
 import os
@@ -14,13 +15,21 @@ from typing import Any
 import openpyxl
 import pypdf
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
+from services.arg_sync.ledgers import column_files, drop_reads, folders
 from services.arg_sync.ledgers.adapter import BatchRequests, FrozenRequest, LedgerAdapter
+from services.arg_sync.ledgers.column_files import csv_rows, read_columns
 from services.arg_sync.ledgers.documents import ArDocument
 from services.arg_sync.ledgers.drop_formats import Writer, dropped, stem_of
+from services.arg_sync.ledgers.drop_reads import PAYMENT_FIELDS, payments_in
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.file_drop import LEDGER
+from services.arg_sync.ledgers.http_client import Response
+from services.arg_sync.ledgers.intacct_xml import result_of
+from services.arg_sync.ledgers.sftp import known_hosts
 from tests.conftest import Configure
 from tests.ledgers.suite import Stage, document, host, key
 
@@ -341,6 +350,36 @@ async def test_a_bad_payment_file_is_named_and_holds_up_no_other(inbox: Path) ->
     assert [each.payment_id for each in (await adapter.payments(page.cursor)).payments] == ["P1"]
 
 
+@given(content=st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_whatever_a_file_holds_it_is_read_or_named(content: bytes) -> None:
+    """A file of the other side gives rows or a failure, never another exception."""
+    columns = read_columns(PAID, PAYMENT_FIELDS, "payment_columns")
+    for before in (b"", HEAD.encode()):
+        with contextlib.suppress(Failure):
+            list(csv_rows(before + content, columns, "1.csv"))
+            payments_in(before + content, columns, "1.csv")
+    for text in (content.decode("latin-1"), "column,value\n" + content.decode("latin-1")):
+        with contextlib.suppress(ValueError):
+            read_columns(text, PAYMENT_FIELDS, "columns")
+        with contextlib.suppress(Failure):
+            known_hosts(text)
+    with contextlib.suppress(Failure):
+        result_of(Response(200, {}, b"<response>" + content + b"</response>"), writes=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("Id", "a\x1fb"), ("Id", "x" * 201), ("Betrag", "1e300"), ("Betrag", "NaN"), ("Whg", "usd")],
+)
+def test_a_value_that_cannot_be_stored_is_named(field: str, value: str) -> None:
+    """A worker never stops on it."""
+    row = {"Id": "P1", "Re": "INV-1", "Betrag": "1,00", "Whg": "USD", "Am": "20.04.2026"}
+    line = ";".join((row | {field: value}).values()) + ";\n"
+    columns = read_columns(PAID, PAYMENT_FIELDS, "payment_columns")
+    with pytest.raises(Failure, match="line 2"):
+        payments_in((HEAD + line).encode(), columns, "1.csv")
+
+
 async def test_a_payment_file_that_is_still_written_is_left_alone(inbox: Path) -> None:
     """A young file without a line end at its end, or with a checksum file that does not fit."""
     adapter = drop(payment_folder="paid", payment_columns=PAID)
@@ -348,3 +387,23 @@ async def test_a_payment_file_that_is_still_written_is_left_alone(inbox: Path) -
     arrives(inbox / "paid" / "2.csv", HEAD + "P2;INV-1;1,00;USD;20.04.2026;\n")
     (inbox / "paid" / "2.csv.sha256").write_text("0" * 64 + "  2.csv\n")
     assert (await adapter.payments("")).payments == ()
+
+
+async def test_files_beyond_the_limits_are_not_read(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too large, too many rows, too many files: a failure each, and nothing is booked."""
+    adapter = drop(payment_folder="paid", payment_columns=PAID)
+    row = "P1;INV-1;1,00;USD;20.04.2026;\n"
+    arrives(inbox / "paid" / "1.csv", HEAD + row * 3)
+    for module, name, value, code in (
+        (folders, "FILE_BYTES", 100, "file_too_large"),
+        (column_files, "MAX_ROWS", 2, "file_unreadable"),
+        (drop_reads, "MOST_FILES", 0, "too_many_files"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, value)
+            with pytest.raises(Failure) as failed:
+                await adapter.payments("")
+        assert failed.value.code == code
+    assert len((await adapter.payments("")).payments) == 3

@@ -11,10 +11,11 @@ fields, or a text after `=`) and `format`, which may be left out:
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from services.arg_sync.ledgers.failures import Failure
@@ -22,6 +23,8 @@ from services.arg_sync.ledgers.failures import Failure
 HEADINGS = ("column", "value", "format")
 COMMA, UNSIGNED = "comma", "unsigned"
 MAX_ROWS = 200_000
+ID_LENGTH = 200
+AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,4})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,15 @@ def read_columns(text: str, fields: Iterable[str], setting: str) -> tuple[Column
     known = list(fields)
     if not text.strip():
         return tuple(Column(name, name) for name in known)
+    try:
+        return tuple(_columns(text, known, setting))
+    except csv.Error as error:
+        raise ValueError(f"{setting} is no CSV: {error}") from error
+
+
+def _columns(text: str, known: Sequence[str], setting: str) -> list[Column]:
     columns = []
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")))
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff"), newline=""))
     if reader.fieldnames is None or not set(HEADINGS[:2]) <= set(reader.fieldnames):
         raise ValueError(f"{setting} needs the columns column and value, and may have format")
     for row in reader:
@@ -64,7 +74,7 @@ def read_columns(text: str, fields: Iterable[str], setting: str) -> tuple[Column
         columns.append(column)
     if not columns:
         raise ValueError(f"{setting} has no column")
-    return tuple(columns)
+    return columns
 
 
 def cell_of(column: Column, value: Any, safe: Callable[[str], str]) -> str:
@@ -126,13 +136,17 @@ def unreadable_file(name: str, why: str) -> Failure:
 def amount_in(text: str, form: str) -> Decimal:
     """Read an amount in the form of its column. Raises ValueError."""
     plain = text.replace(".", "").replace(",", ".") if COMMA in form else text.replace(",", "")
-    try:
-        amount = Decimal(plain.replace(" ", "").replace("\u00a0", ""))
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is no amount") from error
-    if not amount.is_finite():
-        raise ValueError(f"{text!r} is no amount")
-    return amount
+    plain = plain.replace(" ", "").replace("\u00a0", "")
+    if not AMOUNT.fullmatch(plain):
+        raise ValueError(f"{text[:40]!r} is no amount")
+    return Decimal(plain)
+
+
+def id_in(text: str, what: str) -> str:
+    """Return an id that can be stored and shown. Raises ValueError."""
+    if not text or len(text) > ID_LENGTH or not text.isprintable():
+        raise ValueError(f"{text[:40]!r} is no {what}")
+    return text
 
 
 def day_in(text: str, form: str) -> date:

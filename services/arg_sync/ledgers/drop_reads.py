@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.arg_sync.ledgers.column_files import (
+    ID_LENGTH,
     Column,
     amount_in,
     csv_rows,
     day_in,
+    id_in,
     means,
     unreadable_file,
 )
@@ -96,7 +98,7 @@ class Acknowledgements:
                 row["number"],
                 Acknowledgement(
                     means(row["status"], form, ACCEPTED),
-                    row.get("remote_number", ""),
+                    row.get("remote_number", "")[:ID_LENGTH],
                     row.get("message", "") or row["status"],
                     name,
                 ),
@@ -126,7 +128,7 @@ async def payments_since(
         if content is None:
             continue
         try:
-            found = _payments(content, columns, entry.name)
+            found = payments_in(content, columns, entry.name)
         except Failure as failed:
             wrong = wrong or failed
             continue
@@ -138,7 +140,7 @@ async def payments_since(
     return PaymentPage(" ".join(sorted(kept)))
 
 
-def _payments(content: bytes, columns: Sequence[Column], name: str) -> list[Payment]:
+def payments_in(content: bytes, columns: Sequence[Column], name: str) -> list[Payment]:
     """Return the payments of a file; all of them or a failure that names the line."""
     found = []
     for row in csv_rows(content, columns, name):
@@ -151,15 +153,14 @@ def _payments(content: bytes, columns: Sequence[Column], name: str) -> list[Paym
 
 def _payment(row: Mapping[str, Any], columns: Sequence[Column]) -> Payment:
     amount = amount_in(row["amount"], form_of(columns, "amount"))
-    if not row["payment_id"] or not row["number"]:
-        raise ValueError("it has no payment_id or no number")
+    number = id_in(row["number"], "number")
     if not known_currency(row["currency"]):
         raise ValueError(f"{row['currency']!r} is no currency")
     cancelled = means(row.get("cancelled", ""), form_of(columns, "cancelled"), CANCELLED)
     return Payment(
-        payment_id=row["payment_id"],
-        remote_id=remote_id_of("invoice", row["number"]),
-        number=row["number"],
+        payment_id=id_in(row["payment_id"], "payment_id"),
+        remote_id=remote_id_of("invoice", number),
+        number=number,
         amount=amount,
         currency=row["currency"],
         paid_on=day_in(row["paid_on"], form_of(columns, "paid_on")),

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.arg_sync.ledgers.documents import ArDocument, Line
-from shared.events.field_types import Amount, Currency, Day, Identifier, Message, Percent
+from shared.events.field_types import (
+    ID_LENGTH,
+    Amount,
+    Currency,
+    Day,
+    Identifier,
+    Message,
+    Percent,
+)
 from shared.terms import ClosedDocument, DocumentType, Party, TaxRegime
 
 MappedCode = Annotated[str, Field(description="the receiver's code by `ledger map`; may be empty")]
@@ -122,14 +130,14 @@ class WebhookAnswer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     remote_id: Identifier
-    remote_number: str = ""
+    remote_number: Annotated[str, Field(max_length=ID_LENGTH)] = ""
     state: Literal["posted", "paid", "voided"] = "posted"
     invoice_number: str | None = None
     document_type: DocumentType | None = None
     currency: str | None = None
     total: Amount | None = None
     balance: Amount | None = None
-    customer: str | None = None
+    customer: Annotated[str, Field(max_length=ID_LENGTH * 2)] | None = None
 
 
 def webhook_document(document: ArDocument, customer: str, key: str) -> WebhookDocument:
