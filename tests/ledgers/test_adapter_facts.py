@@ -1,13 +1,18 @@
 """Facts of the adapters that need no server: tables of settings, external ids."""
 
 import importlib
+import json
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
+import typer
 
+from services.arg_sync.connections.handlers.commands import described
 from services.arg_sync.ledgers import netsuite as ns
 from services.arg_sync.ledgers.registry import adapter_specs
+from services.console.cli.ledgers import sealed_settings
 from tests.ledgers import pages, vendors
 
 
@@ -37,7 +42,9 @@ def test_each_server_that_plays_a_vendor_cites_its_sources(name: str) -> None:
     assert re.search(r"\.(com|org)[/)\]]|RFC \d+|trytond", sources)
 
 
-@pytest.mark.parametrize("name", ["xero", "quickbooks", "business-central", "netsuite"])
+@pytest.mark.parametrize(
+    "name", ["xero", "quickbooks", "business-central", "netsuite", "sage-intacct"]
+)
 def test_each_page_says_what_happens_if_an_assumption_is_wrong(name: str) -> None:
     """A table of two columns, both of them filled in."""
     text = (pages.FOLDER / f"{name}.md").read_text(encoding="utf-8")
@@ -45,3 +52,17 @@ def test_each_page_says_what_happens_if_an_assumption_is_wrong(name: str) -> Non
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
     assert found and len(rows) >= 5
     assert all(len(row) == 2 and all(len(cell) > 10 for cell in row) for row in rows)
+
+
+def test_a_setting_may_name_a_file_beside_the_settings(tmp_path: Path) -> None:
+    """Column files and keys stay files; a text with a space or a line end is the value itself."""
+    about = json.loads(described(adapter_specs()["file-drop"])["settings"])
+    (tmp_path / "columns.csv").write_text("column,value\nNo,invoice_number\n")
+    settings = tmp_path / "drop.json"
+    given = {"base_url": "in", "columns": "columns.csv", "host_key": "ssh-ed25519 AAAA"}
+    settings.write_text(json.dumps(given))
+    read = sealed_settings(settings, "drop", "file-drop", about, "")["settings"]
+    assert read == given | {"columns": "column,value\nNo,invoice_number\n"}
+    settings.write_text(json.dumps({"base_url": "in", "columns": "missing.csv"}))
+    with pytest.raises(typer.BadParameter, match=r"missing\.csv cannot be read"):
+        sealed_settings(settings, "drop", "file-drop", about, "")

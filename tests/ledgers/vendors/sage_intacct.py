@@ -1,7 +1,9 @@
 """Sage Intacct's XML gateway as the fault server plays it.
 
-Each behaviour names the vendor's page that it follows; the word "assumed" marks what no page says
-(docs/ledgers/sage-intacct.md tells what happens if it is otherwise).
+Sources: https://developer.intacct.com/web-services/requests/, /web-services/responses/,
+/web-services/queries/, and of https://developer.intacct.com/api/accounts-receivable/ the pages
+invoices, ar-adjustments, customers and ar-payments. Each behaviour names its page. What no page
+says is marked as assumed: docs/ledgers/sage-intacct.md tells what happens if it is otherwise.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,9 @@
 """A receiver of webhooks as the fault server plays it: the contract of docs/ledgers/webhook.md.
 
 What is received is held against the committed schema, and so is what is answered.
+
+Sources: the signature is that of https://www.standardwebhooks.com (specification, "Signature
+scheme"); everything else is our own contract. That receivers keep it is assumed.
 """
 
 import base64

@@ -123,9 +123,7 @@ async def _mapping_problems(
     Both are about the lines that are in. They are read for every batch that takes numbers, because
     the delivery would refuse its documents.
     """
-    connected = [
-        each for each in connections if each.state != "disconnected" and each.maps_codes
-    ]
+    connected = [each for each in connections if each.state != "disconnected" and each.maps_codes]
     sold = await ledgers.sold_items(connection) if connected else []
     lacking, useless = {}, {}
     for each in connected:

@@ -18,8 +18,8 @@ class LedgerConnection:
 
     `circuit_open`: arg_sync pauses calls after repeated failures. `message`: why. `tax_basis`: how
     the company must compute tax so that the ledger's own agrees ("any": as it does). `line_code`:
-    what a line needs, an account, an item or either. `maps_codes`: a
-    document needs codes of the ledger's own.
+    what a line needs, an account, an item or either. `maps_codes`: a document
+    needs codes of the ledger's own.
     """
 
     ledger: str
