@@ -2,7 +2,7 @@
 
 What is received is held against the committed schema, and so is what is answered.
 
-Sources: the signature is that of https://www.standardwebhooks.com (specification, "Signature
+Sources: the signature is that of https://www.standardwebhooks.com/ (specification, "Signature
 scheme"); everything else is our own contract. That receivers keep it is assumed.
 """
 
