@@ -274,6 +274,9 @@ async def test_a_rejected_document_is_refused_and_may_be_sent_again(inbox: Path)
         await again.post(made.remote_id, "invoice")
     assert failed.value.failure == "permanent"
     assert (await again.find("invoice", ["INV-000001"]))["INV-000001"] == []
+    with pytest.raises(Failure, match="Konto gesperrt"):  # the same request is not sent again
+        await again.create([frozen(again, a_document())])
+    assert names(inbox) == {"invoice-INV-000001.csv"}
     (second,) = await again.create([frozen(again, a_document(), "r1")])
     assert not isinstance(second, Failure)
     assert (second.state, second.remote_number) == ("draft", "invoice-INV-000001.2.csv")

@@ -129,6 +129,7 @@ class FileDrop:
         await self._rate_limiter()
         content = REQUEST.validate_json(one.request)
         sent = await self._rejections(one.kind, one.number)
+        await self._require_not_rejected(one, sent)
         record = await self._record_of(one.kind, one.number, sent)
         if record is not None and await self._gone(record):
             await self._box.forget(record)
@@ -141,6 +142,18 @@ class FileDrop:
         if known is None or known.key != one.key:
             raise Failure("duplicate", "number_taken", f"{one.number} is in {record.name} already")
         return [await self._remote(record, known, sent)]
+
+    async def _require_not_rejected(self, one: FrozenRequest, sent: int) -> None:
+        """Refuse the request that was rejected; a retry after a fix has another key."""
+        before = await self._record_of(one.kind, one.number, sent - 1) if sent else None
+        known = before.document(one.kind, one.number) if before is not None else None
+        if known is not None and known.key == one.key:
+            raise await self._rejection(one.kind, one.number)
+
+    async def _rejection(self, kind: DocumentType, number: str) -> Failure:
+        said = [each for each in await self._said(kind, number) if not each.accepted]
+        why = f"was rejected: {said[-1].message} ({said[-1].file})" if said else "is in no file"
+        return Failure("permanent", "rejected", f"{number} {why}")
 
     async def _put_alone(
         self, one: FrozenRequest, content: DroppedDocument, sent: int
@@ -184,14 +197,7 @@ class FileDrop:
         number = remote_id.partition(":")[2]
         found = await self._one(kind, number)
         if found is None:
-            said = await self._said(kind, number)
-            raise Failure(
-                "permanent",
-                "rejected",
-                f"{number} was rejected: {said[-1].message} ({said[-1].file})"
-                if said
-                else f"{number} is in no file",
-            )
+            raise await self._rejection(kind, number)
         if found.state == "draft":
             assert self._acknowledgements is not None
             wrong = "".join(f"; {each}" for each in self._acknowledgements.unreadable[:1])
