@@ -99,11 +99,11 @@ def cut(value: bytes, old: bytes, new: bytes) -> bytes:
     return value.replace(old, new, 1)
 
 
-FEE_HALF = {
+FEE_WITHOUT_SHARES = {
     "fee_id": CANARY,
     "item_id": "DIRECT-HIRE",
     "percent": "20",
-    "plan": [{"share": "50", "day": 1}, {"share": "40", "day": 90}],
+    "plan": [{"share": "0", "day": 1}, {"share": "0", "day": 90}],
 }
 FEE_ONCE = {"fee_id": CANARY, "item_id": "DIRECT-HIRE", "percent": "20"}
 
@@ -256,7 +256,9 @@ UNREADABLE = (
             statuses=[{"from_date": "2020-01-01", "status": each} for each in ("Filled", "Closed")]
         ),
     ),
-    BadMessage("bad_plan", "sum to 90", FEE, hire(fees=[FEE_HALF])),
+    BadMessage(
+        "bad_plan", "no share of the pay plan is above 0", FEE, hire(fees=[FEE_WITHOUT_SHARES])
+    ),
     BadMessage("fee_given_twice", "each its own", FEE, hire(fees=[FEE_ONCE, FEE_ONCE])),
     BadMessage("unknown_value", "'company', 'client' or 'office'", NODE, office(level=CANARY)),
     BadMessage("unknown_command", "list of commands", ASK, ask(CANARY)),
