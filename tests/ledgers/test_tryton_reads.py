@@ -181,7 +181,8 @@ async def remote_ids(delivering: Delivering) -> dict[str, int]:
 async def paid(delivering: Delivering) -> dict[str, Decimal]:
     """What is stored as paid by number."""
     rows = await delivering.rows(
-        "SELECT invoice_number, sum(amount) AS paid FROM arg_sync.payment GROUP BY invoice_number"
+        "SELECT invoice_number, sum(amount) AS paid FROM arg_sync.payment"
+        " WHERE invoice_number NOT LIKE '%/old/%' GROUP BY invoice_number"
     )
     return {row.invoice_number: row.paid for row in rows}
 
