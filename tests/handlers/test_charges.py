@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.fee_realizer.sources.handlers.commands import companies_of
 from shared.verify import verify
 from tests.builders import COMPANY, charge, command, days, entry, node, requirement, timesheet
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor
@@ -90,6 +91,9 @@ async def test_an_expense_waits_for_its_facts_and_is_billed(firm: Firm) -> None:
     await firm.send("charge-added", charge())
     held = "SELECT hold_code FROM fee_realizer.held_document WHERE billing_company = 'acme-us'"
     assert await firm.rows(held) == [("unknown_billing_company",)]
+    retry = command("retry-document", document_kind="charge", document_id="EXP-1")
+    async with firm.engine_of("fee_realizer").connect() as connection:
+        assert await companies_of(connection, retry) == {COMPANY}
     await set_up(firm)
     assert await firm.rows(held) == []
     await firm.bill()

@@ -6,7 +6,7 @@ from services.fee_realizer.requirements import store as requirements
 from services.fee_realizer.sources.handlers.arrivals import on_charge_added
 from services.fee_realizer.sources.handlers.pricing import KINDS
 from services.fee_realizer.sources.store import realizations
-from services.fee_realizer.sources.store.documents import bodies_for, heads_for, requirements_of
+from services.fee_realizer.sources.store.documents import bodies_for, facts_of, heads_for
 from services.fee_realizer.sources.store.messages import hold_id, realization_chunks
 from shared.broker.topics import CHARGE_ADDED
 from shared.consumer.commands import Answer
@@ -96,8 +96,9 @@ async def companies_of(connection: AsyncConnection, command: RetryDocument) -> s
     """Return the billing companies of the document that a command names; none if it names none."""
     if command.document_id is None:
         return set()
-    named = await requirements_of(connection, command.document_kind, command.document_id)
-    return await requirements.companies_of(connection, named)
+    named = await facts_of(connection, command.document_kind, command.document_id)
+    companies = await requirements.companies_of(connection, named.requirement_ids)
+    return companies | named.company_ids
 
 
 async def on_republish(connection: AsyncConnection, command: Republish) -> Answer:

@@ -198,19 +198,18 @@ async def originals_of(connection: AsyncConnection, source_ids: Collection[str])
     }
 
 
-async def requirements_of(
-    connection: AsyncConnection, kind: str | None, document_id: str
-) -> set[str]:
-    """Return the requirements that a document names; without a kind, that both of the id name."""
-    found = await rows(
+async def facts_of(connection: AsyncConnection, kind: str | None, document_id: str) -> NamedFacts:
+    """Return the facts that a document names; without a kind, that all of the id name."""
+    found = NO_FACTS
+    for row in await rows(
         connection,
-        "SELECT DISTINCT unnest(requirement_ids) AS requirement_id FROM"
-        " fee_realizer.source_document WHERE document_id = :id"
-        " AND (CAST(:kind AS text) IS NULL OR document_kind = :kind)",
+        "SELECT requirement_ids, item_ids, company_ids FROM fee_realizer.source_document"
+        " WHERE document_id = :id AND (CAST(:kind AS text) IS NULL OR document_kind = :kind)",
         id=document_id,
         kind=kind,
-    )
-    return {row.requirement_id for row in found}
+    ):
+        found = found.with_those_of(NamedFacts(*map(frozenset, row)))
+    return found
 
 
 async def add_adjustments(connection: AsyncConnection, originals: Mapping[str, str]) -> None:
