@@ -62,7 +62,7 @@ async def test_a_first_realization_opens_its_lines(harness: Invoicer) -> None:
 
 
 async def test_every_column_comes_from_the_realization(harness: Invoicer) -> None:
-    """A pay line has every field of the realization's line."""
+    """A pay line has every field of the realization's line, but the date of its credits."""
     line = realization_line(
         "7.5",
         "33.33",
@@ -78,7 +78,7 @@ async def test_every_column_comes_from_the_realization(harness: Invoicer) -> Non
     await harness.consume(realization("T-1", 4, line))
     (row,) = await harness.rows("SELECT * FROM invoicer.pay_line")
     for name, value in line:
-        assert getattr(row, name) == value, name
+        assert name == "credit_date" or getattr(row, name) == value, name
     assert (row.realization_no, row.accounting_period, row.corrects_invoice_id) == (4, 202603, None)
 
 

@@ -64,7 +64,7 @@ CHANGED = {
     "invoicer.person": WHOLE,
     "invoicer.program_key": WHOLE,
     "invoicer.number_series": "next_number last_date",
-    "invoicer.parked_debtor": "billed_in_batch",
+    "invoicer.parked_debtor": "code message ids billed_in_batch",
     "arg_sync.connection": WHOLE,
     "arg_sync.mapping": WHOLE,
     "arg_sync.delivery": WHOLE,

@@ -15,6 +15,7 @@ from services.console.cli import application
 from shared.consumer.records import Record
 from shared.events.commands import AnyCommand
 from shared.migrations.first_admin import add_admin
+from shared.settings import settings
 from shared.signing import read_signer
 from tests import builders
 from tests.conftest import Configure, EngineOf
@@ -107,8 +108,7 @@ async def test_signed_commands_over_kafka(
 async def _keys(office: Office, folder: Path, configure: Configure) -> None:
     """The life of a key: added, used, rotated, disabled."""
     admin, first, second = (folder / f"{name}.jwk" for name in ("admin", "first", "second"))
-    url = office.owner.url.render_as_string(hide_password=False)
-    await add_admin(url, "office-admin", admin)
+    await add_admin(settings().database_url, "office-admin", admin)
     configure(key_file=admin)
     granted = ("--role", "manager", "--role", "clerk:acme-us")
     added = await cli("keys", "add", "payroll", *granted, "--file", str(first))

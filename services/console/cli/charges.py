@@ -46,8 +46,12 @@ def add(
     run: Run,
     charge: Annotated[str, typer.Argument(metavar="ID")],
     billing_company: Company,
-    node: Annotated[str, option("Node of the billto hierarchy that is billed.", metavar="NODE")],
-    item: Annotated[str, option("A non-placement product of the catalog.", metavar="ITEM")],
+    node: Annotated[
+        str, option("Node of the billto hierarchy that is billed.", "--node", metavar="NODE")
+    ],
+    item: Annotated[
+        str, option("A non-placement product of the catalog.", "--item", metavar="ITEM")
+    ],
     quantity: Annotated[Decimal, parsed(read_decimal, "How many.", metavar="Q")],
     service_date: Annotated[
         date, parsed(read_date, "Date of the service or receipt.", metavar="DATE")
@@ -57,7 +61,7 @@ def add(
         parsed(read_decimal, "Price of one (default: the item's amount).", metavar="P"),
     ] = None,
     currency: Annotated[str | None, option("Currency of the price.", metavar="CUR")] = None,
-    po: Annotated[str, option("Purchase order number.", metavar="PO")] = "",
+    po: Annotated[str, option("Purchase order number.", "--po", metavar="PO")] = "",
     text: Annotated[str, option("Text on the document (default: the item's name).")] = "",
     receipt: Annotated[str, option("Receipt number of an expense.", metavar="R")] = "",
     recoverable_tax: Annotated[

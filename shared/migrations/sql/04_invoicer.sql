@@ -355,7 +355,7 @@ GRANT SELECT, INSERT ON
   invoicer.preview_document, invoicer.preview_line, invoicer.download, invoicer.payment,
   invoicer.number_series, invoicer.parked_debtor TO invoicer;
 GRANT UPDATE (next_number, last_date) ON invoicer.number_series TO invoicer;
-GRANT UPDATE (billed_in_batch) ON invoicer.parked_debtor TO invoicer;
+GRANT UPDATE (code, message, ids, billed_in_batch) ON invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON
   invoicer.settled_document, invoicer.billto_node, invoicer.debtor_terms, invoicer.time_group
   TO invoicer;
