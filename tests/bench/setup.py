@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
@@ -21,7 +22,7 @@ import psutil
 from shared.broker.acls import ADMIN
 from shared.broker.topics import full_name
 from shared.logins import plain_dsn
-from shared.migrations.logins import DATABASE, MAINTENANCE
+from shared.migrations.logins import MAINTENANCE
 from shared.settings import settings
 from shared.stack.choice import Broker
 from shared.stack.ports import HOST, Ports
@@ -131,7 +132,8 @@ class BenchServers:
         """
         self._made += 1
         own = f"bench_{name}_{self._made}"
-        asyncio.run(new_database(self._administration, own, DATABASE))
+        migrated = urlsplit(self.stack.postgres.url).path.removeprefix("/")
+        asyncio.run(new_database(self._administration, own, migrated))
         place = Place(
             own,
             database_address(self.stack.postgres.url, own),
