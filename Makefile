@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/python
 STORE := $(shell "$(PYTHON)" -c 'import ssl; paths = ssl.get_default_verify_paths(); \
 	print(paths.cafile or paths.capath or "")' 2>/dev/null)
-AT_ONCE := 2
+AT_ONCE := 3
 SECONDS := 60
 FAST := tests/rules tests/test_style.py tests/test_vocabulary.py tests/contracts
 
@@ -25,7 +25,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
-	@echo "make test     all tests, two at a time (ARGS='-k name' for some, AT_ONCE=0 in one process)"
+	@echo "make test     all tests, three at a time (ARGS='-k name' for some, AT_ONCE=0 in one process)"
 	@echo "make check    style, types, import contracts and the fast tests"
 	@echo "make nightly  2,000 new random histories on all cores (HISTORIES=400 for another number)"
 	@echo "make mutants  changes the rules one by one and prints how many changes the fast tests see"
