@@ -70,7 +70,9 @@ async def test_a_connection_is_made_and_holds_no_secret_in_the_open(delivering: 
     bound_to = binding_of(TRYTON, "t", SETTINGS)
     assert sealing.unseal(secret.sealed, bound_to) == {"password": "canary-pw"}
     for table in ("connection", "secret", "command"):
-        assert "canary-pw" not in str(await delivering.rows(f"SELECT * FROM arg_sync.{table}"))
+        # Not str() of the rows: it leaves out the middle of a long one.
+        stored = await delivering.rows(f"SELECT t::text FROM arg_sync.{table} t")
+        assert stored and not any("canary-pw" in row for (row,) in stored)
 
 
 @pytest.mark.parametrize(
