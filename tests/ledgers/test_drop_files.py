@@ -333,6 +333,17 @@ async def test_payments_are_read_from_files_once(inbox: Path) -> None:
     assert third.payments == () and len(third.cursor.split()) == 1
 
 
+async def test_our_own_headings_may_lack_the_optional_ones(inbox: Path) -> None:
+    """Where a file has them they are read: a cancelled payment is none."""
+    adapter = drop(payment_folder="paid")
+    head, row = "payment_id,number,amount,currency,paid_on", "P1,INV-000001,9.50,USD,2026-04-20"
+    arrives(inbox / "paid" / "1.csv", f"{head}\n{row}\n", 900)
+    arrives(inbox / "paid" / "2.csv", f"{head},cancelled\n{row},yes\n", 800)
+    first = await adapter.payments("")
+    second = await adapter.payments(first.cursor)
+    assert [one.cancelled for one in (*first.payments, *second.payments)] == [False, True]
+
+
 async def test_a_bad_payment_file_is_named_and_holds_up_no_other(inbox: Path) -> None:
     """The good ones are booked first; then the poll fails with file and line, and again until the
     file is corrected. Nothing of a bad file is booked.

@@ -29,11 +29,15 @@ AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,4})?")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, our field or a constant, and its form."""
+    """A column: its heading, our field or a constant, and its form.
+
+    `optional`: a file that we read may lack it.
+    """
 
     heading: str
     value: str
     form: str = ""
+    optional: bool = False
 
     @property
     def constant(self) -> str | None:
@@ -107,10 +111,12 @@ def csv_rows(content: bytes, columns: Iterable[Column], name: str) -> Iterator[M
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    wanted = {each.value: each.heading for each in columns if each.constant is None}
+    read = [each for each in columns if each.constant is None]
+    wanted = {each.value: each.heading for each in read}
+    needed = {each.heading for each in read if not each.optional}
     try:
         headings = {heading.strip() for heading in reader.fieldnames or () if heading}
-        if missing := sorted(set(wanted.values()) - headings):
+        if missing := sorted(needed - headings):
             raise unreadable_file(name, f"it has no column {', '.join(missing)}")
         for count, row in enumerate(reader, 1):
             if count > MAX_ROWS:

@@ -91,7 +91,7 @@ class FileDrop:
         if missing := sorted(set(fields) - named - set(optional)):
             raise ValueError(f"{name} has no column for {', '.join(missing)}")
         if not (settings.get(name) or "").strip():
-            columns = tuple(each for each in columns if each.value not in optional)
+            columns = tuple(replace(each, optional=each.value in optional) for each in columns)
         return Acknowledgements(self._folder, path, columns)
 
     async def check(self) -> str:
