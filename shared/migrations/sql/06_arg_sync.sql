@@ -114,14 +114,16 @@ CREATE TABLE arg_sync.correction (
   PRIMARY KEY (invoice_id, corrects_invoice_id));
 CREATE INDEX correction_corrected ON arg_sync.correction (corrects_invoice_id);
 -- Open credit notes with an invoice that is not in the ledger yet. They are not sent, unless an
--- operator lets them go unapplied.
+-- operator lets them go unapplied. An invoice that waits for the rest of its batch, because all of
+-- it goes in one file, holds up no credit note of that batch.
 CREATE VIEW arg_sync.waiting_credit_note AS
   SELECT d.delivery_id FROM arg_sync.delivery d
   WHERE d.state IN ('queued', 'sending', 'unknown') AND d.document_type = 'credit-note'
     AND NOT d.unapplied AND EXISTS (
       SELECT FROM arg_sync.correction c LEFT JOIN arg_sync.delivery i
         ON i.ledger = d.ledger AND i.invoice_id = c.corrects_invoice_id
-      WHERE c.invoice_id = d.invoice_id AND i.state IS DISTINCT FROM 'posted');
+      WHERE c.invoice_id = d.invoice_id AND i.state IS DISTINCT FROM 'posted'
+        AND (i.batch_id = d.batch_id AND i.code = 'batch_incomplete') IS NOT TRUE);
 
 CREATE TABLE arg_sync.attempt (
   delivery_id bigint NOT NULL REFERENCES arg_sync.delivery, attempt_no integer NOT NULL,
