@@ -103,6 +103,22 @@ async def test_an_operator_posts_it_unapplied_and_it_is_applied_later(
     assert await open_drifts(delivering) == set()
 
 
+async def test_an_invoice_that_arrives_while_its_credit_note_is_sent_is_credited(
+    delivering: Delivering, sample: FakeServer, gone_live: tuple[Closed, Closed]
+) -> None:
+    """Both go at once, and the answer to the credit note comes last: it is applied all the same."""
+    sample.choose = lambda asked: Fault("slow", 0.005) if b"CN-2" in asked.body else None
+    await delivering.queue(gone_live[0])
+    await delivering.tell("retry-delivery", ledger=LEDGER, invoice_number="CN-2", unapplied=True)
+    await delivering.deliver()
+    attempts = await delivering.rows("SELECT code FROM arg_sync.attempt ORDER BY ended_at")
+    assert [row.code for row in attempts][:2] == ["", "unapplied"]
+    note = await delivering.delivery("CN-2")
+    assert (note.state, note.code) == ("posted", "")
+    applied = vendor_of(sample).documents[remote_id(sample, "CN-2")]["applied"]
+    assert applied.keys() == {remote_id(sample, "INV-1")}
+
+
 async def test_a_whole_batch_goes_unapplied_and_an_invoice_never_does(
     delivering: Delivering, sample: FakeServer, gone_live: tuple[Closed, Closed]
 ) -> None:

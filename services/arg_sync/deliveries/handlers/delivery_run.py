@@ -274,6 +274,8 @@ async def store_outcomes(
         settled = await claims.settle(connection, values, loop.holder)
         posted = [row.delivery_id for row in settled if row.state == "posted"]
         await deliveries.apply_credits(connection, posted)
+        if unapplied := [row.delivery_id for row in settled if row.code == "unapplied"]:
+            await deliveries.apply_late(connection, unapplied)
         await _update_connection(connection, ledger, outcomes, loop.jitter)
         return Applied(
             publish_now=[

@@ -118,6 +118,34 @@ async def apply_credits(connection: AsyncConnection, delivery_ids: Sequence[int]
     )
 
 
+async def apply_late(connection: AsyncConnection, delivery_ids: Sequence[int]) -> None:
+    """Queue those of these credit notes whose invoices all arrived while they were sent.
+
+    The invoices are locked first: one that settles at the same time is waited for, or finds them.
+    """
+    await run(
+        connection,
+        "SELECT FROM arg_sync.delivery i WHERE i.delivery_id IN ("
+        " SELECT d.delivery_id FROM arg_sync.delivery n"
+        " JOIN arg_sync.correction c USING (invoice_id)"
+        " JOIN arg_sync.delivery d ON d.ledger = n.ledger AND d.invoice_id = c.corrects_invoice_id"
+        " WHERE n.delivery_id = ANY(CAST(:ids AS bigint[])))"
+        " ORDER BY i.delivery_id FOR SHARE",
+        ids=list(delivery_ids),
+    )
+    await run(
+        connection,
+        f"UPDATE arg_sync.delivery n SET {REQUEUED}"
+        " WHERE n.delivery_id = ANY(CAST(:ids AS bigint[]))"
+        " AND n.state = 'posted' AND n.code = 'unapplied' AND NOT EXISTS ("
+        "   SELECT FROM arg_sync.correction c LEFT JOIN arg_sync.delivery i"
+        "     ON i.ledger = n.ledger AND i.invoice_id = c.corrects_invoice_id"
+        "     AND i.state = 'posted'"
+        "   WHERE c.invoice_id = n.invoice_id AND i.remote_id IS NULL)",
+        ids=list(delivery_ids),
+    )
+
+
 async def let_go_unapplied(
     connection: AsyncConnection, *, batch_id: str | None = None, delivery_id: int | None = None
 ) -> int:
