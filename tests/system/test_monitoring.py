@@ -55,6 +55,7 @@ INSERT INTO arg_sync.connection
   (ledger, kind, billing_company, settings, auto_sync, state, actor, connected_at)
 VALUES ('gl-us', 'tryton', :company, '{"base_url": "http://127.0.0.1:9", "database": "t"}', true,
   'connected', 'pat', now())"""
+MAPPING = "INSERT INTO arg_sync.mapping VALUES ('gl-us', 'account', '', '4000', 'pat', now())"
 AN_HOUR_MS = 3_600_000
 
 
@@ -201,6 +202,7 @@ async def test_every_panel_has_a_series_and_alerts_fire_and_clear(
     """
     async with engine_of("owner").begin() as connection:
         await RowInserter(connection).run(CONNECTION, company=COMPANY)
+        await RowInserter(connection).run(MAPPING)
     (tmp_path / "prometheus").mkdir()
     async with (
         prometheus(tmp_path / "prometheus") as server,
