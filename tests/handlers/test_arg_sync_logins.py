@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
+from services.arg_sync.connections.handlers.adapters import TOKEN_TRIES
 from services.arg_sync.connections.rules import LOGIN_WINDOW_SECONDS, LOGINS_AT_ONCE
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.ledgers.registry import adapter_specs
@@ -23,7 +24,9 @@ from services.console.queries import deliveries as shown
 from services.console.queries.snapshot import open_snapshot
 from tests.builders import COMPANY
 from tests.ledgers.delivering import LEDGER, Delivering, sealed_for
-from tests.ledgers.fake import Asked, FakeServer, Reply, Written, playing
+from tests.ledgers.fake import Asked, FakeServer, Fault, Reply, Written, playing
+from tests.ledgers.vendors import business_central as central
+from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET
 
 MINUTE, HOUR, NIGHT = 60, 3600, 10 * 3600
 MOST_FAILED, WINDOW = 5, 3600
@@ -236,3 +239,72 @@ async def test_the_waits_outlast_the_window_of_a_locked_account(
         await live(delivering, server, loops, 3 * HOUR, 900)
     assert vendor.let_in and vendor.logins - vendor.let_in <= MOST_FAILED
     assert (await shown_ledger(database))["state"] == "connected"
+
+
+@contextlib.asynccontextmanager
+async def with_central(
+    delivering: Delivering,
+) -> AsyncIterator[tuple[FakeServer, central.BusinessCentralVendor]]:
+    """Business Central is connected, and two invoices are queued."""
+    vendor = central.BusinessCentralVendor(posts_too=True)
+    async with playing(vendor) as server:
+        await delivering.connect(
+            adapter_specs()["business-central"],
+            server.url,
+            token_url=f"{server.url}/token",
+            client_id=CLIENT_ID,
+            tenant=central.TENANT,
+            company_id=central.COMPANY,
+            environment="Production",
+        )
+        await delivering.seal({"client_secret": CLIENT_SECRET})
+        await delivering.map(account="6110", tax="T10")
+        await delivering.close("INV-1")
+        await delivering.close("INV-2")
+        await delivering.queue()
+        yield server, vendor
+
+
+async def test_a_token_that_ends_between_two_calls_is_no_refused_login(
+    delivering: Delivering,
+) -> None:
+    """Every token ends before the first eight writes, so also each that was just renewed: the
+    connection goes on, and each document is made once.
+    """
+    async with with_central(delivering) as (server, vendor):
+        left = 8
+
+        def ends(asked: Asked) -> Fault | None:
+            nonlocal left
+            if left:
+                left -= 1
+                vendor.login.expire()
+            return None
+
+        server.choose = ends
+        seen = set()
+        for _ in range(12):
+            await delivering.deliver()
+            seen |= set(await delivering.rows("SELECT state FROM arg_sync.connection"))
+            await delivering.hurry()
+        assert not left and seen == {("connected",)}
+        assert await delivering.states() == {"INV-1": "posted", "INV-2": "posted"}
+        assert sorted((one.number, one.state) for one in vendor.journal) == [
+            ("INV-1", "posted"),
+            ("INV-2", "posted"),
+        ]
+
+
+async def test_a_ledger_that_takes_no_token_of_ours_stops_the_connection(
+    delivering: Delivering, database: str
+) -> None:
+    """It gives tokens and refuses each of them: after some new ones the connection stops."""
+    async with with_central(delivering) as (_, vendor):
+        vendor.login.dead = True
+        await delivering.deliver()
+        given = vendor.login.count
+        assert given <= 2 + TOKEN_TRIES
+        assert (await shown_ledger(database))["state"] == "login refused"
+        await delivering.hurry()
+        await delivering.deliver()
+        assert vendor.login.count == given and vendor.journal == []

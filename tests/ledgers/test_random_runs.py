@@ -221,7 +221,7 @@ async def time_passes(delivering: Delivering) -> None:
 
 
 async def fixed(delivering: Delivering) -> None:
-    """The operator retries what was refused, and connects again what was stopped."""
+    """The operator retries what was refused."""
     for row in await delivering.rows(
         "SELECT invoice_number, code FROM arg_sync.delivery WHERE state = 'refused'"
     ):
@@ -229,8 +229,6 @@ async def fixed(delivering: Delivering) -> None:
             await delivering.tell(
                 "retry-delivery", ledger=LEDGER, invoice_number=row.invoice_number
             )
-    if await delivering.rows("SELECT 1 FROM arg_sync.connection WHERE state = 'stopped'"):
-        await delivering.tell("test-ledger", ledger=LEDGER)
 
 
 async def settled(delivering: Delivering, workers: Workers, seconds: float = 180.0) -> None:
@@ -365,6 +363,7 @@ async def test_a_token_that_ends_again_and_again_ends_no_connection(
             (one.number, "posted") for one in documents
         )
         assert server.vendor.login.count > FAULTS_AT_LEAST and not server.vendor.login.dead
+        assert "connection stopped" not in workers.left()
 
 
 async def no_secret_anywhere(delivering: Delivering, workers: Workers, server: FakeServer) -> None:

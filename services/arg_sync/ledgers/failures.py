@@ -26,6 +26,8 @@ class Failure(Exception):
     `everywhere`: the failure concerns the connection, not this document (unreachable, too many
     requests), so no other document need try now.
     `raw`: what the system answered, without our secrets, where the message is not enough.
+    `token_refused`: an `auth` failure of a call's access token, which may only have ended; the
+    login that gave the token is not refused.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Failure(Exception):
         retry_after: float | None = None,
         everywhere: bool = False,
         raw: str = "",
+        token_refused: bool = False,
     ) -> None:
         super().__init__(f"{failure} {code}: {message}")
         self.failure = failure
@@ -45,6 +48,7 @@ class Failure(Exception):
         self.retry_after = retry_after
         self.everywhere = everywhere
         self.raw = raw[:RAW_LENGTH]
+        self.token_refused = token_refused
 
     def reading(self, message: str, raw: str = "") -> "Failure":
         """Return the same failure with another message, and the raw answer if it had none."""
@@ -55,6 +59,7 @@ class Failure(Exception):
             retry_after=self.retry_after,
             everywhere=self.everywhere,
             raw=self.raw or raw,
+            token_refused=self.token_refused,
         )
 
 

@@ -101,6 +101,8 @@ class CloudAdapter(AdapterBase):
                 headers=sent | dict(headers or {}),
             )
             failed, raw = self._read_failure(response, writes), response.raw
+            if failed is not None and failed.failure == "auth":
+                failed.token_refused = response.status == 401
         except Failure as raised:
             failed = raised
         failed = self._judged(failed, secrets)

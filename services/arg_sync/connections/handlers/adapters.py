@@ -37,6 +37,8 @@ from shared.errors import Refused
 USED_UP_DAY_SECONDS = 900.0
 CACHE_SECONDS = 1.0
 READ_TRIES = 3
+TOKEN_TRIES = 5
+"""Tokens that are tried before the refusal of tokens counts as one of the login."""
 LOGIN_WAIT_SECONDS, LOGIN_POLL_SECONDS = 45.0, 0.25
 NOT_REPEATED = ("unreachable", TOO_MANY, LOGIN_WAITS)
 """Codes of failures after which a read is not tried again at once."""
@@ -205,7 +207,8 @@ class OpenAdapter:
         """Make one call, within the limit of parallel calls if there is one.
 
         After an `auth` failure the credentials are renewed, outside of the limit and once for all
-        tasks that saw the same failure; then the call is repeated.
+        tasks that saw the same failure; then the call is repeated. A new token that is refused,
+        too, may have ended in between: see `_refused_token`.
         """
         seen = self.renewals
         try:
@@ -217,7 +220,31 @@ class OpenAdapter:
             if self.renewals == seen:
                 await self._call_once(self.adapter.renew, None)
                 self.renewals += 1
-        return await self._call_once(call, call_limit)
+        try:
+            return await self._call_once(call, call_limit)
+        except Failure as failed:
+            if not failed.token_refused:
+                raise
+            refused = failed
+        raise await self._refused_token(refused)
+
+    async def _refused_token(self, refused: Failure) -> Failure:
+        """Return what it means that a call was refused with a token that was just renewed.
+
+        If the accounting system admits us to a check with a newer token, only the token had ended:
+        the call is tried again later. Else the refusal stays, and stops the connection.
+        """
+        async with self.lock:
+            for _ in range(TOKEN_TRIES):
+                try:
+                    await self._call_once(self.adapter.check, None)
+                except Failure as failed:
+                    if failed.token_refused:
+                        continue
+                    return failed if failed.failure in ("auth", "transient") else refused
+                message = f"the token ended again between two calls: {refused.message}"
+                return Failure("transient", "token_ended", message, everywhere=True)
+        return refused
 
     async def read(
         self,
