@@ -1,11 +1,14 @@
 """The scopes that Xero is asked for: those of today, and for an older app those that it has."""
 
+from typing import Any
+
 import pytest
 
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.xero import LEDGER, OLD_SCOPES, SCOPES
+from tests.ledgers.fake import Asked, Reply
 from tests.ledgers.stages import staged
-from tests.ledgers.vendors.login import CLIENT_SECRET
+from tests.ledgers.vendors.login import CLIENT_SECRET, said
 from tests.ledgers.vendors.xero import TENANT, XeroVendor
 
 CUSTOM = {"client_secret": CLIENT_SECRET}
@@ -36,3 +39,32 @@ async def test_a_scope_that_the_app_lacks_is_named() -> None:
         with pytest.raises(Failure, match=r"refuses the scopes .* setting `scope`") as failed:
             await stage.port.check()
     assert failed.value.failure == "auth"
+
+
+class Unscoped(XeroVendor):
+    """Xero refuses a call that the scopes of the token do not cover.
+
+    Source: XeroAPI/Xero-NetStandard, issue 298.
+    """
+
+    detail = ""
+
+    def handle(self, asked: Asked, *more: Any) -> Reply:
+        """Give tokens, and refuse all else."""
+        if asked.path == "/token":
+            return super().handle(asked, *more)
+        return said(401, {"Title": "Unauthorized", "Detail": self.detail})
+
+
+@pytest.mark.parametrize(
+    ("detail", "ended"),
+    [("AuthorizationUnsuccessful", False), ("TokenExpired: token expired at 10:00", True)],
+)
+async def test_a_missing_scope_is_no_token_that_ended(detail: str, ended: bool) -> None:
+    """A newer token has the same scopes, so the call is not tried again with one."""
+    vendor = Unscoped()
+    vendor.detail = detail
+    async with staged(LEDGER, vendor, {"tenant_id": TENANT}, {}, secrets=CUSTOM) as stage:
+        with pytest.raises(Failure) as failed:
+            await stage.port.check()
+    assert (failed.value.failure, failed.value.token_refused) == ("auth", ended)

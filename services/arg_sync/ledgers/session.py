@@ -102,7 +102,7 @@ class CloudAdapter(AdapterBase):
             )
             failed, raw = self._read_failure(response, writes), response.raw
             if failed is not None and failed.failure == "auth":
-                failed.token_refused = response.status == 401
+                failed.token_refused = response.status == 401 and not _lacks_scope(response)
         except Failure as raised:
             failed = raised
         failed = self._judged(failed, secrets)
@@ -159,6 +159,12 @@ class CloudAdapter(AdapterBase):
         """Close the connections."""
         await self._http_client.close()
         await self._tokens.close()
+
+
+def _lacks_scope(response: Response) -> bool:
+    """Return whether a call is refused because our tokens do not cover it (RFC 6750, Xero)."""
+    words = response.text + response.headers.get("www-authenticate", "")
+    return "insufficient_scope" in words or "AuthorizationUnsuccessful" in words
 
 
 def object_in(response: Response) -> dict[str, Any]:
