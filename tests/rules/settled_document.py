@@ -48,7 +48,11 @@ class Document:
         assert one.invoiced_line is not None
         self.born += 1
         self.invoices += 1
-        changes = {"quantity": -given.quantity, "amount": -given.amount}
+        changes = {
+            "quantity": -given.quantity,
+            "amount": -given.amount,
+            "derivation": {"credit": {"to": "write-off" if write_off else "rebill"}},
+        }
         line = one.realized.model_copy(update=changes)
         invoiced_line = InvoicedLine(self.invoices, 1, f"INV-{self.invoices}")
         self.pay_lines.append(

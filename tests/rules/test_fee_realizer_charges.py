@@ -85,3 +85,30 @@ def test_a_charge_that_lacks_a_fact_is_held(
 def test_a_charge_without_value_is_realized_without_lines() -> None:
     """Its earlier lines are then withdrawn or credited."""
     assert realize_charge(charge(cancelled=True), Facts()) == Realized([])
+
+
+def test_a_charge_without_receipt_has_the_text_or_the_name_alone() -> None:
+    """The line key names the item; the derivation names a receipt only where there is one."""
+    (named,) = lines_of(realize_charge(charge(receipt=""), facts()))
+    (worded,) = lines_of(realize_charge(charge(receipt="", text="Taxi"), facts()))
+    (kept,) = lines_of(realize_charge(charge(), facts()))
+    assert (named["description"], worded["description"]) == ("Travel", "Taxi")
+    assert named["line_key"] == '["p","charge","TRAVEL",1]'
+    assert "receipt" not in named["derivation"]
+    assert kept["derivation"]["receipt"] == "R-77"
+
+
+def test_a_charge_is_below_the_limit_of_a_price() -> None:
+    """10,000,000,000.00 does not fit into a message; a cent less does."""
+    plain = {"recoverable_tax": None, "markup": None, "quantity": "10"}
+    held = realize_charge(charge(**plain, price="1000000000"), facts())
+    assert isinstance(held, Held)
+    assert held.code == "amount_too_large"
+    (line,) = lines_of(realize_charge(charge(**plain, price="999999999.999"), facts()))
+    assert line["amount"] == "9999999999.99"
+
+
+def test_a_quantity_without_a_price_is_a_line_of_zero() -> None:
+    """It is kept, so that a later price is a correction of it."""
+    (line,) = lines_of(realize_charge(charge(price="0", recoverable_tax=None), facts()))
+    assert (line["amount"], line["quantity"]) == ("0", "1")

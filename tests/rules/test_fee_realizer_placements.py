@@ -16,6 +16,7 @@ from services.fee_realizer.sources.rules.facts import (
     PricingResult,
     Realized,
 )
+from services.fee_realizer.sources.rules.guarantees import given_back
 from services.fee_realizer.sources.rules.placements import realize_placement
 from tests.builders import placement
 from tests.rules.test_fee_realizer_pricing import facts_with, lines_of
@@ -277,3 +278,45 @@ def test_a_fee_is_below_the_limit_of_a_price() -> None:
     most = replace(LIMIT, amount=Decimal("9999999999.99"))
     (line,) = lines_of(realize_placement(placement(fees=[fee]), facts_with(item=most)))
     assert (line["amount"], line["po_number"]) == ("9999999999.99", "PO-2")
+
+
+@pytest.mark.parametrize(
+    ("fee", "day", "expected"),
+    [("0", 1, None), ("0.01", 1, "0.01"), ("100", 0, "100"), ("100", 1, "80"), ("100", 2, None)],
+)
+def test_what_a_guarantee_gives_back(fee: str, day: int, expected: str | None) -> None:
+    """All of it before the start, else the percent of the table; nothing of no fee."""
+    table = (GuaranteePart(1, Decimal(80)),)
+    start = date(2026, 3, 2)
+    back = given_back(table, start, start + timedelta(days=day - 1), Decimal(fee), "USD")
+    assert (back and back.amount) == (None if expected is None else Decimal(expected))
+
+
+def test_what_is_taken_of_an_instalment_is_in_its_derivation() -> None:
+    """8,000.00 in two halves, left on day 45: 6,000.00 due back, 2,000.00 of it here."""
+    item = CatalogItem("DIRECT-HIRE", True, amount=Decimal(8000), currency="USD", plan=(
+        Instalment(Decimal(1), 1), Instalment(Decimal(1), 60),
+    ), guarantee=GUARANTEE)  # fmt: skip
+    fee = {"fee_id": "F-1", "item_id": "DIRECT-HIRE"}
+    result = realize_placement(placement(fees=[fee], end_date="2026-04-15"), facts_with(item=item))
+    first, second = (line["derivation"]["guarantee"] for line in lines_of(result))
+    assert first == {"day": "45", "percent": "75", "given_back": "6000", "taken": "2000"}
+    assert second["taken"] == "4000"
+
+
+@pytest.mark.parametrize(("percent_of", "owner"), [("ote", "the placement"), ("base", "the fee")])
+def test_a_missing_base_is_asked_of_its_owner(percent_of: str, owner: str) -> None:
+    """OTE belongs to the placement, a stated base to the fee."""
+    item = CatalogItem("DIRECT-HIRE", True, percent_of_salary=Decimal(20), percent_of=percent_of)
+    named = {"fee_id": "F-1", "item_id": "DIRECT-HIRE"}
+    held = realize_placement(placement(fees=[named]), facts_with(item=item))
+    assert isinstance(held, Held)
+    assert f", and {owner} has none" in held.message
+
+
+def test_a_fee_in_one_part_has_no_number_of_an_instalment() -> None:
+    """Its name and the worker's id are enough."""
+    item = CatalogItem("DIRECT-HIRE", True, "Hire", amount=Decimal(5), currency="USD")
+    named = {"fee_id": "F-1", "item_id": "DIRECT-HIRE"}
+    (line,) = lines_of(realize_placement(placement(fees=[named]), facts_with(item=item)))
+    assert line["description"] == "Hire · W-1"

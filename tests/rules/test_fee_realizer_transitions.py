@@ -1,13 +1,17 @@
 """When a document gets a new realization, a hold or a release."""
 
+import json
+
 import pytest
 
-from services.fee_realizer.sources.rules.facts import Held, PricingResult, Realized
+from services.fee_realizer.sources.rules.facts import Held, Line, PricingResult, Realized
 from services.fee_realizer.sources.rules.transitions import (
     DocumentState,
+    RealizationKind,
     Transition,
     body_too_large,
     next_transition,
+    realization_body,
 )
 
 ONE = [{"line_key": "k", "quantity": "1", "rate_book": 1, "derivation": {"a": "1"}}]
@@ -109,3 +113,22 @@ def test_nothing_changes_if_a_price_basis_is_not_stale() -> None:
     assert next_transition(DocumentState("realized", ONE), Realized(SAME)) == Transition(
         None, None, None
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "lines"),
+    [
+        ("realized", Realized(ONE, [{"rate_book": 1}]), ONE),
+        ("withheld", Realized(ONE, [{"rate_book": 1}]), []),
+        ("withheld", HELD, []),
+    ],
+)
+def test_the_body_of_a_realization_has_its_lines(
+    kind: RealizationKind, result: PricingResult, lines: list[Line]
+) -> None:
+    """A withheld realization has neither lines nor basis."""
+    body = json.loads(realization_body({"document_id": "T-1"}, kind, result))
+    basis = [{"rate_book": 1}] if lines else []
+    assert body == {
+        "document_id": "T-1", "realization_kind": kind, "basis": basis, "lines": lines,
+    }  # fmt: skip

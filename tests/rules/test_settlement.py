@@ -1,5 +1,6 @@
 """Settlement, row by row of the domain rules (section 5, corrections)."""
 
+from datetime import date
 from decimal import Decimal
 
 from services.invoicer.lines.rules import InvoicedLine, NewLine, QuantityAmount
@@ -340,3 +341,44 @@ def test_only_lines_with_something_left_are_corrected() -> None:
     document.state(realization_line("40"))
     document.invoice()
     assert opened(document.state(realization_line("38"))) == [("-2", "-100.00", (1, 1))]
+
+
+def test_a_debit_names_the_credits_whose_hours_it_bills_again() -> None:
+    """Of two credits by hand to rebill only the one since the last billing is named."""
+    document = invoiced(realization_line("40"))
+    for number, hours in ((2, 4), (4, 3)):
+        given = QuantityAmount(Decimal(hours), Decimal(hours * 50))
+        document.credit_by_hand(document.pay_lines[0], given, write_off=False)
+        debit = only(document.state(realization_line("40")))
+        assert debit.realized.derivation["bills_again"] == [
+            {"credit_note": f"INV-{number}", "line": 1}
+        ]
+        document.invoice()
+    hour = QuantityAmount(Decimal(1), Decimal(50))
+    document.credit_by_hand(document.pay_lines[0], hour, write_off=True)
+    debit = only(document.state(realization_line("42")))
+    assert "bills_again" not in debit.realized.derivation
+
+
+def test_a_credit_has_the_date_that_its_line_states() -> None:
+    """The last day worked of a leaver; the open lines have no such date, and stay as they are."""
+    day = date(2026, 5, 15)
+    document = invoiced(realization_line("40"))
+    settled = document.state(realization_line("38", credit_date=str(day)))
+    assert only(settled).realized.effective_date == day
+    assert only(settled).realized.credit_date is None
+    other = Document()
+    dated = realization_line("40", credit_date=str(day))
+    other.state(dated)
+    assert other.state(dated) == Settlement((), ())
+
+
+def test_the_derivation_of_a_correction_names_edit_and_what_is_settled() -> None:
+    """Net billed and forgiven make what is settled; an edit is named only where there is one."""
+    document = invoiced(realization_line("40"))
+    plain = only(document.state(realization_line("41"))).realized.derivation["correction"]
+    assert "edited" not in plain
+    document.edits[realization_line("41").line_key] = QuantityAmount(Decimal(1), Decimal(50))
+    edited = only(document.state(realization_line("41"))).realized.derivation["correction"]
+    assert edited["edited"] == {"quantity": "1", "amount": "50"}
+    assert edited["formula"] == "2100 − 2000 = 100"
