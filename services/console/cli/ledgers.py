@@ -16,6 +16,8 @@ from services.console.cli.options import Company, read_json
 from services.console.cli.output import Column
 from shared.terms import counted
 
+STARTING_SECONDS = 10.0
+"""How long `connect` waits for an arg_sync that has just been started for the first time."""
 app = typer.Typer(help="Connections to accounting systems.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the connection.")]
 STATUS = [
@@ -163,9 +165,10 @@ def connect(
 
     Secrets are sealed before they leave this process; the file may be deleted.
     """
+    from services.console.queries.deliveries import has_started, sealing_key
     from services.console.queries.deliveries import kind as read_kind
-    from services.console.queries.deliveries import sealing_key
 
+    run.read_until(bool, lambda: run.read(has_started), STARTING_SECONDS)
     described = run.read(read_kind, kind)["settings"]
     public_key = run.read(sealing_key)["public_key"]
     run.send(

@@ -52,6 +52,16 @@ async def kind(connection: ReadConnection, name: str) -> Row:
     )
 
 
+async def has_started(connection: ReadConnection) -> bool:
+    """Whether arg_sync has stored what it stores at its first start: its kinds and its key."""
+    (row,) = await fetch(
+        connection,
+        "SELECT EXISTS (SELECT FROM arg_sync.console_ledger_kind)"
+        " AND EXISTS (SELECT FROM arg_sync.console_sealing_key) AS started",
+    )
+    return bool(row["started"])
+
+
 async def sealing_key(connection: ReadConnection) -> Row:
     """The public key with which secrets are sealed. Refused before arg_sync published one."""
     found = await fetch(connection, "SELECT * FROM arg_sync.console_sealing_key")
