@@ -20,6 +20,7 @@ from services.fee_realizer.sources.rules.facts import (
     BillingCompany,
     CatalogItem,
     Facts,
+    Held,
     Line,
     PricingResult,
     Realized,
@@ -341,3 +342,25 @@ def test_a_week_on_one_side_of_a_change_of_tax_has_ordinary_keys() -> None:
         (line,) = lines_of(realize_timesheet(one, facts, {}))
         assert len(json.loads(line["line_key"])) == 7
         assert "tax_date" not in line
+
+
+@pytest.mark.parametrize(
+    ("known", "approved", "filled", "code"),
+    [
+        (False, False, False, "unknown_requirement"),
+        (False, True, True, "unknown_requirement"),
+        (True, False, False, "not_approved"),
+        (True, False, True, "not_approved"),
+        (True, True, False, "requirement_not_filled"),
+    ],
+)
+def test_the_first_thing_that_a_timesheet_lacks_holds_it(
+    known: bool, approved: bool, filled: bool, code: str
+) -> None:
+    """First the facts, then the steps of its approval, then the state of the requirement."""
+    statuses = (StatusFrom(date(2020, 1, 1), "Filled" if filled else "Open", "Temp"),)
+    facts = facts_with(known=known, statuses=statuses)
+    stamps = {"approved_at": "2026-03-09T17:30:00Z"} if approved else {}
+    held = realize_timesheet(timesheet(workflow=stamps), facts, {})
+    assert isinstance(held, Held)
+    assert held.code == code

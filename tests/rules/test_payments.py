@@ -50,6 +50,15 @@ def test_an_entry_is_the_difference_to_what_is_stored(case: str) -> None:
     assert [(one.remote_id, number, one.amount) for number, one in found] == expected
 
 
+def test_what_a_complete_document_no_longer_has_is_reversed() -> None:
+    """Only of the documents that were read whole; what is reported of them stays."""
+    stored = [(1, PAID), (1, B), (1, OTHER)]
+    found = new_entries(stored, [OTHER], complete={"A"})
+    assert [(one.payment_id, one.remote_id, number, one.amount) for number, one in found] == [
+        ("P1", "A", 2, -1000)
+    ]
+
+
 @pytest.mark.parametrize(("day", "kept"), [(9, 10), (10, 10), (11, 11)])
 def test_an_entry_is_never_older_than_the_one_before(day: int, kept: int) -> None:
     """A reversal without a currency has that of the payment."""
