@@ -4,15 +4,12 @@ once.
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from services.arg_sync.ledgers.documents import Payment
-from services.arg_sync.payments.rules import new_entries
 from services.console.queries import deliveries as shown
 from services.console.queries.ageing import ageing
 from services.console.queries.invoices import invoice, invoice_payments, invoice_search
@@ -260,15 +257,3 @@ async def test_an_operator_has_payments_read_now(
     await delivering.rows("UPDATE arg_sync.connection SET state = 'login refused', message = 'no'")
     refused = await delivering.tell("poll-ledger", ledger="gl-us")
     assert (refused["outcome"], refused["code"]) == ("refused", "ledger_stopped")
-
-
-async def test_a_payment_that_is_gone_from_a_document_read_whole_is_reversed(
-    delivering: Delivering, paid: Closed
-) -> None:
-    """A page names the documents of which it has all payments; of others nothing is concluded."""
-    row = await delivering.delivery("INV-1")
-    one = Payment("P-1", row.remote_id, "INV-1", Decimal(10), "USD", date(2026, 4, 1))
-    other = replace(one, remote_id="R-9", payment_id="P-2")
-    entries = new_entries([(1, one), (1, other)], [], {row.remote_id})
-    assert [(no, each.payment_id, each.amount) for no, each in entries] == [(2, "P-1", -10)]
-    assert new_entries([(2, replace(one, amount=Decimal(0)))], [], {row.remote_id}) == []

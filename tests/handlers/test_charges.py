@@ -120,7 +120,7 @@ async def test_a_charge_by_hand_is_corrected_by_settlement(firm: Firm) -> None:
     assert [row[2] for row in await firm.invoiced() if row[1] == "EUR"] == ["50", "25", "-75"]
 
 
-async def test_time_that_is_not_billable_is_worth_nothing_until_it_is(firm: Firm) -> None:
+async def test_time_that_is_not_billable_has_no_value_until_it_is(firm: Firm) -> None:
     """3 h of 40 are not billable: 37 h; changed after the invoice: 3 h (domain-rules.md 12)."""
     await set_up(firm)
     await firm.send("requirement-changed", requirement())

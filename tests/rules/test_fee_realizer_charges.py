@@ -1,5 +1,6 @@
 """Pricing of charges: quantity × price, expenses with recoverable tax and markup."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from services.fee_realizer.sources.rules.facts import (
     Held,
     Realized,
 )
+from shared.events.realizations import RealizationLine
 from tests.builders import COMPANY, charge
 from tests.rules.test_fee_realizer_pricing import lines_of
 
@@ -58,6 +60,27 @@ def test_a_charge_is_quantity_times_price(
     lines = lines_of(realize_charge(charge(**plain | changes), facts(item)))
     found = [(line["amount"], line["quantity"], line["unit_price"]) for line in lines]
     assert found == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("-17", "-2", "8.5")),
+        ({"markup": "5"}, ("-17.85", "-1", "17.85")),
+        ({"quantity": "0.0001"}, ("0", "-0.0001", "8.5")),
+    ],
+)
+def test_a_discount_has_a_quantity_below_zero(
+    changes: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    """A catalog item with a negative amount: the price of a message is never below zero."""
+    item = CatalogItem(
+        "TRAVEL", True, "Travel", Decimal("-8.50"), "USD", product_kind="non-placement"
+    )
+    plain = {"recoverable_tax": None, "markup": None, "price": None, "currency": None}
+    (line,) = lines_of(realize_charge(charge(**plain | {"quantity": "2"} | changes), facts(item)))
+    assert (line["amount"], line["quantity"], line["unit_price"]) == expected
+    RealizationLine.model_validate_json(json.dumps(line))
 
 
 @pytest.mark.parametrize(

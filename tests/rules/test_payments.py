@@ -57,6 +57,7 @@ def test_what_a_complete_document_no_longer_has_is_reversed() -> None:
     assert [(one.payment_id, one.remote_id, number, one.amount) for number, one in found] == [
         ("P1", "A", 2, -1000)
     ]
+    assert new_entries([(2, NONE_LEFT)], [], complete={"A"}) == []
 
 
 @pytest.mark.parametrize(("day", "kept"), [(9, 10), (10, 10), (11, 11)])

@@ -16,37 +16,46 @@ from services.fee_realizer.sources.rules.facts import (
     compact_json,
     format_price,
 )
-from services.fee_realizer.sources.rules.holds import missing_company
+from services.fee_realizer.sources.rules.holds import missing_company, unknown_item
 from services.fee_realizer.sources.rules.placements import PIECE, PLACEMENT_PRODUCT, PRICE_LIMIT
 from shared.events.ats import ChargeAdded
 from shared.money import ZERO, plain, rounded
 
+ONE = Decimal(1)
+
 
 def realize_charge(charge: ChargeAdded, facts: Facts) -> PricingResult:
-    """Return the line of a charge, none if it is cancelled or worth 0, or what it waits for."""
+    """Return the line of a charge, or what it waits for.
+
+    A charge that is cancelled or has no quantity has no line.
+    """
     if charge.cancelled:
         return Realized([])
-    held = missing_company(charge.billing_company, f"charge {charge.charge_id}", facts)
+    held = missing_company(charge.billing_company, "charge", charge.charge_id, facts)
     if held is not None:
         return held
     item = facts.items.get(charge.item_id)
+    if item is None or not item.known:
+        return unknown_item(charge.item_id, f"charge {charge.charge_id}")
     held = _not_for_charge(charge, item)
-    if held is not None or item is None:
-        return held or Realized([])
+    if held is not None:
+        return held
     price, currency = charge.price, charge.currency
     if price is None or currency is None:
         price, currency = item.amount or ZERO, item.currency or ""
     cost = rounded(charge.quantity * price, currency)
     amount, derivation = _value(charge, price, cost, currency)
-    if amount >= PRICE_LIMIT:
+    if abs(amount) >= PRICE_LIMIT:
         return Held(
             "amount_too_large",
             f"charge {charge.charge_id} would be {PRICE_LIMIT:,} {currency} or more:"
             " send the right quantity and price",
         )
-    if not amount and not charge.quantity:
+    if not charge.quantity:
         return Realized([])
-    in_pieces = amount == cost
+    quantity, unit_price = (charge.quantity, price) if amount == cost else (ONE, amount)
+    if price < 0:  # a discount: the price of a line is never below zero (EN 16931, BR-27)
+        quantity, unit_price = -quantity, abs(unit_price)
     day = charge.service_date.isoformat()
     name = charge.text or item.name or item.item_id
     line: dict[str, Any] = {
@@ -55,9 +64,9 @@ def realize_charge(charge: ChargeAdded, facts: Facts) -> PricingResult:
         "billing_company": charge.billing_company,
         "billto_node": charge.node_id,
         "currency": currency,
-        "quantity": plain(charge.quantity) if in_pieces else "1",
+        "quantity": plain(quantity),
         "unit": PIECE,
-        "unit_price": plain(price if in_pieces else amount),
+        "unit_price": plain(unit_price),
         "amount": plain(amount),
         "effective_date": day,
         "service_from": day,
@@ -73,14 +82,8 @@ def realize_charge(charge: ChargeAdded, facts: Facts) -> PricingResult:
     return Realized([line])
 
 
-def _not_for_charge(charge: ChargeAdded, item: CatalogItem | None) -> Held | None:
-    """Hold if the catalog item is unknown, not sold by charges, or the price is missing."""
-    if item is None or not item.known:
-        return Held(
-            "unknown_catalog_item",
-            f"catalog item {charge.item_id} of charge {charge.charge_id} is not known:"
-            " set it with set-catalog-item",
-        )
+def _not_for_charge(charge: ChargeAdded, item: CatalogItem) -> Held | None:
+    """Hold if the catalog item is not sold by charges, or the price is missing."""
     if item.product_kind == PLACEMENT_PRODUCT:
         return Held(
             "product_kind",

@@ -25,16 +25,19 @@ def missing_fact(requirement_ids: Iterable[str], facts: Facts) -> Held | None:
                 "unknown_requirement",
                 f"requirement {requirement_id} is not known: send it on requirement-changed",
             )
-        held = missing_company(requirement.billing_company, f"requirement {requirement_id}", facts)
+        held = missing_company(requirement.billing_company, "requirement", requirement_id, facts)
         if held is not None:
             return held
     return None
 
 
-def missing_company(billing_company: str, owner: str, facts: Facts) -> Held | None:
-    """Hold for a billing company that is unknown or may not bill; `owner` names it."""
+def missing_company(billing_company: str, kind: str, owner_id: str, facts: Facts) -> Held | None:
+    """Hold for a billing company that is unknown or may not bill.
+
+    `kind` and `owner_id`: the requirement or charge that names it.
+    """
     company = facts.companies.get(billing_company) or BillingCompany(billing_company)
-    subject = f"billing company {billing_company} of {owner}"
+    subject = f"billing company {billing_company} of {kind} {owner_id}"
     if not company.known:
         return Held(
             "unknown_billing_company", f"{subject} is not known: set it with set-billing-company"
@@ -43,9 +46,17 @@ def missing_company(billing_company: str, owner: str, facts: Facts) -> Held | No
         return Held(
             "billing_company_disabled",
             f"{subject} is disabled: enable it with set-billing-company,"
-            f" or move the {owner.split()[0]} to another",
+            f" or move the {kind} to another",
         )
     return None
+
+
+def unknown_item(item_id: str, owner: str) -> Held:
+    """Hold for a catalog item that is unknown; `owner` is the fee or charge that names it."""
+    return Held(
+        "unknown_catalog_item",
+        f"catalog item {item_id} of {owner} is not known: set it with set-catalog-item",
+    )
 
 
 def missing_step(

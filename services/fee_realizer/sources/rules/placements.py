@@ -22,7 +22,7 @@ from services.fee_realizer.sources.rules.facts import (
     format_price,
 )
 from services.fee_realizer.sources.rules.guarantees import GivenBack, given_back, kept_of
-from services.fee_realizer.sources.rules.holds import missing_fact
+from services.fee_realizer.sources.rules.holds import missing_fact, unknown_item
 from shared.events.ats import PlacementCreated, PlacementFee
 from shared.events.field_types import LAST_DATE
 from shared.money import ZERO, minor_unit, plain, rounded, split
@@ -55,11 +55,7 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResul
     for fee in placement.fees:
         item = facts.items.get(fee.item_id)
         if item is None or not item.known:
-            return Held(
-                "unknown_catalog_item",
-                f"catalog item {fee.item_id} of fee {fee.fee_id} is not known:"
-                " set it with set-catalog-item",
-            )
+            return unknown_item(fee.item_id, f"fee {fee.fee_id}")
         refused = _not_for_placement(placement, item)
         if refused is not None:
             return refused
