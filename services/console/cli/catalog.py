@@ -33,9 +33,9 @@ Family = Annotated[str | None, option("Only this family.", metavar="F")]
 Kind = Annotated[str | None, option("Only products of this kind.", metavar="|".join(KINDS))]
 
 
-def register(app_of_all: typer.Typer) -> None:
+def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
-    app_of_all.add_typer(app, name="catalog")
+    backoffice.add_typer(app, name="catalog")
 
 
 @command(app, "set", sends=True)

@@ -4,7 +4,7 @@ company's, from a date on.
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,6 @@ from services.console.cli.options import (
     read_date,
 )
 from services.console.cli.output import Column
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Terms of a debtor that differ from the billing company's.", no_args_is_help=True

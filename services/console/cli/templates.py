@@ -13,9 +13,9 @@ NAMES = ("catalog", "debtors", "charges")
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
 
-def register(app: typer.Typer) -> None:
+def register(backoffice: typer.Typer) -> None:
     """Adds this command to `backoffice`."""
-    command(app, "template")(template)
+    command(backoffice, "template")(template)
 
 
 def template(
@@ -30,7 +30,7 @@ def template(
     from services.console.importing.charges import CHARGES
     from services.console.importing.terms import TERMS
 
-    files = dict(zip(NAMES, (CATALOG, TERMS, CHARGES), strict=True))
+    files = {"catalog": CATALOG, "debtors": TERMS, "charges": CHARGES}
     if name not in files:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")
     columns = files[name]

@@ -48,23 +48,21 @@ def _guarantee(cell: str) -> list[dict[str, Any]] | None:
     return [{"percent": percent, "until_day": day} for percent, day in parts] or None
 
 
-def _plain(cell: str) -> str | None:
-    return cell or None
-
-
 CATALOG: Columns = {
     "item_id": FileColumn(identifier, "the item's id, which fees and assignments name"),
     "name": FileColumn(name, "name as it is printed"),
     "class": FileColumn(name, "highest level of the catalog, e.g. Services", "item_class"),
     "family": FileColumn(name, "level below the class"),
     "variant": FileColumn(name, "level below the family"),
-    "kind": FileColumn(_plain, "placement (default) or non-placement", "product_kind"),
+    "kind": FileColumn(optional(str), "placement (default) or non-placement", "product_kind"),
     "amount": FileColumn(optional_amount, "fixed price, e.g. 1500.00; needs a currency"),
     "currency": FileColumn(optional(currency), "currency of the amount, e.g. USD"),
     "percent": FileColumn(
         optional_amount, "percent of the base, in place of an amount", "percent_of_salary"
     ),
-    "percent_of": FileColumn(_plain, "salary (default), ote or base (each fee states its own)"),
+    "percent_of": FileColumn(
+        optional(str), "salary (default), ote or base (each fee states its own)"
+    ),
     "plan": FileColumn(_plan, "shares and days, e.g. 50@1 50@90 or 1@1 1@31 1@61"),
     "guarantee": FileColumn(
         _guarantee, "percent due back if the worker leaves by a day, e.g. 100@30 75@60 50@90"

@@ -34,7 +34,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SPACES = re.compile(r"\s+")
 _EXCEL_POWER = re.compile(r"-?\d([.,]\d+)?E\+\d+")
 _EXCEL_ERROR = re.compile(r"#(REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|####+)|###+")
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}\.\d{3}")
 _GROUPED = re.compile(r"\d{1,3}((\.\d{3})+,|(,\d{3})+\.)\d+")
 
 
@@ -83,9 +83,9 @@ def _with_point(cell: str) -> str:
     return re.sub(r"^(?=[.,]\d)", "0", cell).replace(",", ".", 1)
 
 
-def _price(cell: str) -> str:
-    """A price with a decimal point. Refuses a comma before three digits: 1,250 is 1.25 to some and
-    1250 to others.
+def _unambiguous(cell: str) -> str:
+    """A price or quantity with a decimal point. Refuses a comma before three digits: 1,250 is 1.25
+    to some and 1250 to others.
     """
     if _GROUPED.fullmatch(cell):
         first, second = sorted(",.", key=cell.index)
@@ -95,12 +95,12 @@ def _price(cell: str) -> str:
     return _with_point(cell)
 
 
-def check_thousands(price: str) -> None:
+def check_thousands(number: str) -> None:
     """Refuses a point before three digits, in a file that is not separated by commas: its writer
     may use decimal commas.
     """
-    if _THOUSANDS.fullmatch(price):
-        raise _two_values(price)
+    if _THOUSANDS.fullmatch(number):
+        raise _two_values(number)
 
 
 def _two_values(cell: str) -> ValueError:
@@ -121,9 +121,11 @@ currency = _reader(Currency, "a currency code such as USD or EUR")
 hours = _reader(
     Hours, "a number of hours from 0 to 24 with at most 4 decimals, such as 7.5", _with_point
 )
-bill_rate = _reader(UnitPrice, "a price such as 79.50 (0 or more, at most 4 decimals)", _price)
-amount = _reader(Fee, "an amount or percent such as 1500.00 (at most 4 decimals)", _price)
-quantity = _reader(Quantity, "a quantity such as 2 or 1.5", _with_point)
+bill_rate = _reader(
+    UnitPrice, "a price such as 79.50 (0 or more, at most 4 decimals)", _unambiguous
+)
+amount = _reader(Fee, "an amount or percent such as 1500.00 (at most 4 decimals)", _unambiguous)
+quantity = _reader(Quantity, "a quantity such as 2 or 1.5", _unambiguous)
 _name = _reader(Name, "a text of at most 400 visible characters")
 
 
@@ -157,5 +159,5 @@ def optional(read: Read) -> Read:
 
 
 optional_amount = optional(amount)
-PRICES = frozenset({bill_rate, amount, optional_amount})
+MAY_HAVE_THOUSANDS = frozenset({bill_rate, amount, optional_amount, quantity})
 """Readers of cells in which a point before three digits may separate thousands."""

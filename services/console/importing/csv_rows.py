@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.console.importing.cells import PRICES, Read, check_thousands, formula
+from services.console.importing.cells import MAY_HAVE_THOUSANDS, Read, check_thousands, formula
 from services.console.importing.dialect import Dialect, UnreadableFile, open_csv
 
 SHOWN_PROBLEMS = 50
@@ -152,7 +152,7 @@ def _values(
             cell = cell.strip()
             if cell.startswith('="'):
                 raise formula(cell)
-            if place.read in PRICES and layout.dialect.separator != ",":
+            if place.read in MAY_HAVE_THOUSANDS and layout.dialect.separator != ",":
                 check_thousands(cell)
             values.append(place.read(cell))
         except ValueError as error:

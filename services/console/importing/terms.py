@@ -23,10 +23,6 @@ DEFAULT_AGAIN = "-"
 """In a cell of `time_group` or `payment_terms`: the billing company's default again."""
 
 
-def _plain(cell: str) -> str | None:
-    return cell or None
-
-
 def _or_default(cell: str) -> str | None:
     return "" if cell == DEFAULT_AGAIN else cell or None
 
@@ -46,13 +42,13 @@ TERMS: Columns = {
     "payment_terms": FileColumn(
         _or_default, "on-receipt, net:N, end-of-next-month or day:N; - is the billing company's"
     ),
-    "missing_timesheets": FileColumn(_plain, "wait, bill or wait:N"),
-    "credits": FileColumn(_plain, "separate, net or per-invoice"),
+    "missing_timesheets": FileColumn(optional(str), "wait, bill or wait:N"),
+    "credits": FileColumn(optional(str), "separate, net or per-invoice"),
     "zero_documents": FileColumn(_yes, "yes or no: documents of 0.00"),
-    "tax_regime": FileColumn(_plain, "standard, exempt or reverse-charge"),
-    "tax_wording": FileColumn(_plain, "printed where no tax is charged"),
+    "tax_regime": FileColumn(optional(str), "standard, exempt or reverse-charge"),
+    "tax_wording": FileColumn(optional(str), "printed where no tax is charged"),
     "tax_id": FileColumn(optional(name), "the debtor's tax id"),
-    "address": FileColumn(_plain, "address as it is printed"),
+    "address": FileColumn(optional(str), "address as it is printed"),
 }
 PERIODS: Mapping[str, Read] = {"first_day": day, "last_day": day}
 
