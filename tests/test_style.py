@@ -74,6 +74,7 @@ SHARED = {
     "dashboards",
     "sealing",
     "signing",
+    "private_files",
     "sql",
     "stored",
 }

@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from shared.errors import Refused
 from shared.logins import CONSOLE, LOGINS, OWNER, SESSIONS, connect_to
+from shared.private_files import write_private
 
 ALL = (OWNER, *LOGINS)
 DATABASE = "backoffice"
@@ -81,12 +82,7 @@ GIVE_BACK = BORROW.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")
 def read_password(passfile: Path) -> str:
     """Return the password of a passfile of one line; make both if there is none (0600)."""
     if not passfile.exists():
-        passfile.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = passfile.with_name(f".{passfile.name}.new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"*:*:*:{passfile.name}:{secrets.token_urlsafe(32)}\n")
-        draft.rename(passfile)
+        write_private(passfile, f"*:*:*:{passfile.name}:{secrets.token_urlsafe(32)}\n")
     fields = re.findall(r"((?:\\.|[^:\\])*)(?::|$)", passfile.read_text().strip())
     return re.sub(r"\\(.)", r"\1", fields[4] if len(fields) > 4 else "")
 

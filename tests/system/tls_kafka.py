@@ -15,9 +15,10 @@ from cryptography.x509.oid import NameOID
 
 from shared.broker.acls import PRINCIPALS
 from shared.broker.security import KafkaAccess
+from shared.private_files import write_private
 from shared.stack import kafka_logins
 from shared.stack.kafka import CLIENTS, CONTROLLER, PROXIED, KafkaServer
-from shared.stack.kafka_logins import MECHANISM, write_private
+from shared.stack.kafka_logins import MECHANISM
 from shared.stack.ports import HOST, free_port
 
 A_DAY = datetime.timedelta(days=1)
