@@ -194,16 +194,3 @@ async def test_no_other_login_reads_or_opens_a_secret(
     with pytest.raises(Refused) as refused:
         sealing.unseal(forged, BOUND)
     assert refused.value.code == "sealed_for_other"
-
-
-def test_in_containers_arg_sync_alone_has_the_volume_of_the_key() -> None:
-    """Other services share no folder with it, so a process of theirs meets no private key."""
-    import yaml
-
-    compose = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())
-    mounted = {
-        name
-        for name, service in compose["services"].items()
-        if any(str(volume).startswith("ledger-key:") for volume in service.get("volumes", ()))
-    }
-    assert mounted == {"arg_sync"}

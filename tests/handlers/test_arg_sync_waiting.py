@@ -50,10 +50,7 @@ async def gone_live(delivering: Delivering, sample: FakeServer) -> tuple[Closed,
 async def test_a_credit_note_waits_for_an_invoice_that_is_not_in_the_ledger(
     delivering: Delivering, sample: FakeServer, database: str, gone_live: tuple[Closed, Closed]
 ) -> None:
-    """It says so, reconciliation finds it, and it is posted and applied when the invoice is there.
-
-    Before, it was posted at once and applied to nothing.
-    """
+    """It says so, reconciliation finds it; when the invoice is there, it is posted and applied."""
     await delivering.deliver()
     assert await delivering.states() == {"CN-2": "queued"} and not vendor_of(sample).journal
     found = await show(database, "CN-2")
@@ -76,7 +73,7 @@ async def test_a_credit_note_waits_for_an_invoice_that_is_not_in_the_ledger(
 
 
 async def test_an_operator_posts_it_unapplied_and_it_is_applied_later(
-    delivering: Delivering, sample: FakeServer, database: str, gone_live: tuple[Closed, Closed]
+    delivering: Delivering, sample: FakeServer, gone_live: tuple[Closed, Closed]
 ) -> None:
     """Posted, it is said to be unapplied; when the invoice is delivered it is applied, once."""
     await delivering.deliver()
@@ -120,7 +117,7 @@ async def test_an_invoice_that_arrives_while_its_credit_note_is_sent_is_credited
 
 
 async def test_a_whole_batch_goes_unapplied_and_an_invoice_never_does(
-    delivering: Delivering, sample: FakeServer, gone_live: tuple[Closed, Closed]
+    delivering: Delivering, gone_live: tuple[Closed, Closed]
 ) -> None:
     """`batch sync --unapplied` lets its credit notes go; of an invoice that means nothing."""
     answer = await delivering.tell(
@@ -137,7 +134,7 @@ async def test_a_whole_batch_goes_unapplied_and_an_invoice_never_does(
 
 
 async def test_an_invoice_without_an_id_there_leaves_its_credit_note_unapplied(
-    delivering: Delivering, sample: FakeServer, gone_live: tuple[Closed, Closed]
+    delivering: Delivering, gone_live: tuple[Closed, Closed]
 ) -> None:
     """A person entered the invoice and marked it: what we do not know we cannot apply to."""
     await delivering.queue(gone_live[0])
@@ -150,9 +147,8 @@ async def test_an_invoice_without_an_id_there_leaves_its_credit_note_unapplied(
 async def test_a_wait_ends_when_only_a_person_can_go_on(
     delivering: Delivering, sample: FakeServer, database: str, configure: Configure
 ) -> None:
-    """A credit note behind a refused invoice: named, with the ledger's message, and no wait for it.
-
-    Before, `batch sync --wait` waited for a day.
+    """A credit note behind a refused invoice: `batch sync --wait` does not wait, but names it
+    with the ledger's message.
     """
     await delivering.connect(sample_kind(vendor_of(sample)), sample.url)
     invoice = await delivering.close("INV-1")

@@ -8,7 +8,7 @@ class TestXero(LedgerSuite):
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -55,14 +55,23 @@ class OpenVault:
     version: int = 1
     saved: list[dict[str, str]] = field(default_factory=list)
     _renewing: int = 0
+    _refused: tuple[int, Failure] | None = None
 
     async def read(self) -> Secrets:
         """The newest."""
         return Secrets(self.version, dict(self.values))
 
-    def login(self, version: int) -> contextlib.AbstractAsyncContextManager[None]:
-        """Always at once."""
-        return contextlib.nullcontext()
+    @contextlib.asynccontextmanager
+    async def login(self, version: int) -> AsyncIterator[None]:
+        """At once, but for a login that was refused."""
+        if self._refused is not None and self._refused[0] == version:
+            raise self._refused[1]
+        try:
+            yield
+        except Failure as failed:
+            if failed.failure == "auth":
+                self._refused = version, failed
+            raise
 
     async def may_renew(self, version: int) -> bool:
         """The first who asks about a version."""

@@ -63,6 +63,7 @@ from services.arg_sync.ledgers.lookups import (
 )
 from services.arg_sync.ledgers.session import key_of, most_lines_setting
 from shared import clock
+from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 GATEWAY = "https://api.intacct.com/ia/xml/xmlgw.phtml"
@@ -127,13 +128,7 @@ class SageIntacct(AdapterBase):
             )
             return result_of(response, writes=writes)
         except Failure as failed:
-            hidden = Failure(
-                failed.failure,
-                failed.code,
-                self._http_client.clean(failed.message),
-                retry_after=failed.retry_after,
-                everywhere=failed.everywhere,
-            )
+            hidden = failed.reading(self._http_client.clean(failed.message))
             if failed.failure == "auth":
                 self._refused = secrets.version, hidden
             raise hidden from None
@@ -327,7 +322,7 @@ class SageIntacct(AdapterBase):
             kind=kind,
             state=STATES[value_in(row, "STATE")],
             currency=row.get("CURRENCY") or "",
-            total=sign * Decimal(value_in(row, "TRX_TOTALENTERED")),
+            total=sign * finite_decimal(value_in(row, "TRX_TOTALENTERED")),
             customer=value_in(row, "CUSTOMERID"),
             balance=None if due is None else sign * due,
             invoice_date=date_in(row.get("WHENCREATED") or ""),
@@ -438,7 +433,7 @@ def _payment(row: Row) -> Payment:
         payment_id=value_in(row, "RECORDNO"),
         remote_id=value_in(row, "RECORDKEY"),
         number="",
-        amount=Decimal(value_in(row, "TRX_PAYMENTAMOUNT")),
+        amount=finite_decimal(value_in(row, "TRX_PAYMENTAMOUNT")),
         currency=row.get("CURRENCY") or "",
         paid_on=paid_on,
         cancelled=str(row.get("STATE") or "").upper() in VOIDED_PAYMENTS,

@@ -1,9 +1,9 @@
 """The folder of a file drop on an SFTP server, by asyncssh.
 
-The host key must be known: a server that shows another one is not logged in to. A refused login is
-not tried again with the same secrets. The standard rename is used, which never replaces a file
-(draft-ietf-secsh-filexfer-02, 6.5: "It is an error if there already exists a file with the name
-specified by newpath"), and not posix-rename@openssh.com, which does.
+The host key must be known: a server that shows another one is not logged in to. The standard rename
+is used, which never replaces a file (draft-ietf-secsh-filexfer-02, 6.5: "It is an error if there
+already exists a file with the name specified by newpath"), and not posix-rename@openssh.com, which
+does.
 """
 
 import asyncio
@@ -55,7 +55,6 @@ class SftpFolder:
             raise _bad("an SFTP server needs the setting user")
         self._known_hosts = known_hosts(context.settings.get("host_key") or "")
         self._opened: tuple[asyncssh.SSHClientConnection, asyncssh.SFTPClient] | None = None
-        self._refused: tuple[int, Failure] | None = None
         self._lock = asyncio.Lock()
 
     async def place(self) -> str:
@@ -206,14 +205,8 @@ class SftpFolder:
             if self._opened is not None and not self._opened[0].is_closed():
                 return self._opened[1]
             secrets = await self._secret_store.read()
-            if self._refused is not None and self._refused[0] == secrets.version:
-                raise self._refused[1]
-            try:
+            async with self._secret_store.login(secrets.version):
                 self._opened = await self._open(secrets.values)
-            except Failure as failed:
-                if failed.failure == "auth":
-                    self._refused = secrets.version, failed
-                raise
             return self._opened[1]
 
     async def _open(

@@ -18,7 +18,7 @@ from operator import index
 from typing import Any
 
 from services.arg_sync.ledgers.documents import Payment, PaymentPage
-from services.arg_sync.ledgers.lookups import required_values, value_in
+from services.arg_sync.ledgers.lookups import Row, required_values, value_in
 from services.arg_sync.ledgers.tryton_rpc import TrytonRpc
 from shared.money import ZERO
 
@@ -51,7 +51,6 @@ LINE_FIELDS = [
     "move.journal.type",
 ]
 SETTLING = ("posted", "paid")
-Row = Mapping[str, Any]
 
 
 async def changed_payments(rpc: TrytonRpc, cursor: str, company: int) -> PaymentPage:
