@@ -17,7 +17,7 @@ FIELDS = (
     "percent_of_salary", "percent_of", "plan", "guarantee", "tax_code", "valid_from", "valid_until",
 )  # fmt: skip
 
-TABLES = ("plan", "guarantee")
+JSON_FIELDS = ("plan", "guarantee")
 """Fields that are stored as JSON."""
 
 
@@ -60,10 +60,12 @@ async def save_item(connection: AsyncConnection, command: SetCatalogItem) -> Non
     """Replace a catalog item by its next version."""
     stored = item_values(command)
     values = {name: getattr(command, name) for name in FIELDS}
-    for name in TABLES:
+    for name in JSON_FIELDS:
         values[name] = None if stored[name] is None else json.dumps(stored[name])
     assignments = ", ".join(
-        f"{name} = CAST(CAST(:{name} AS text) AS jsonb)" if name in TABLES else f"{name} = :{name}"
+        f"{name} = CAST(CAST(:{name} AS text) AS jsonb)"
+        if name in JSON_FIELDS
+        else f"{name} = :{name}"
         for name in FIELDS
     )
     await run(

@@ -5,24 +5,19 @@ stored body until the worker is forgotten. What prices his documents stays, beca
 the law need it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.sources.handlers.pricing import MODELS, SourceEvent
 from services.fee_realizer.sources.store import documents
 from shared.consumer.forgetting import forgotten_among, names_worker
 from shared.consumer.records import Received
-from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
+from shared.events.ats import ChargeAdded, PlacementCreated
 from shared.events.commands import ForgetWorker
 
-Source = TimesheetApproved | PlacementCreated | ChargeAdded
-Event = TypeVar("Event", TimesheetApproved, PlacementCreated, ChargeAdded)
-MODELS: Mapping[str, type[Source]] = {
-    "timesheet": TimesheetApproved,
-    "placement": PlacementCreated,
-    "charge": ChargeAdded,
-}
+Event = TypeVar("Event", bound=SourceEvent)
 FREE_TEXT = {"end_reason": ""}
 """Declared fields in which people write of a person, as they are afterwards."""
 NAME = "fee_realizer"
@@ -62,14 +57,12 @@ async def forget_worker(connection: AsyncConnection, command: ForgetWorker) -> d
     """Reduce the stored bodies of the worker's documents to the fields of the messages."""
     changed = []
     for kind, key, body in await documents.bodies_of_worker(connection, command.worker_id):
-        event = MODELS[kind].model_validate_json(body)
-        if isinstance(event, PlacementCreated):
-            event = without_personal_data(event)
+        event = without_personal_data(MODELS[kind].model_validate_json(body))
         changed.append((kind, *key, _body(event).decode()))
     await documents.replace_bodies(connection, changed)
     return {"revisions": len(changed)}
 
 
-def _body(event: Source) -> bytes:
+def _body(event: SourceEvent) -> bytes:
     """The fields of the message that were given, and no other."""
     return event.model_dump_json(exclude_unset=True).encode()
