@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz import TARGETS
+from tests.fuzz import TARGETS, hostile
 
 FOLDER = Path(__file__).parent
 FOUND = Path("out/fuzz")
@@ -28,6 +28,7 @@ def fuzz(target: str, seconds: float) -> None:
     import atheris
     import structlog
 
+    os.environ["BACKOFFICE_DATA"] = str(hostile.folder("data"))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with atheris.instrument_imports(include=["services", "shared"], enable_loader_override=False):
         run = importlib.import_module(f"tests.fuzz.{target}").run
@@ -50,6 +51,7 @@ def fuzz(target: str, seconds: float) -> None:
         if time.process_time() > seconds:
             print(f"{target}: {inputs:,} inputs in {time.process_time():.0f} s of CPU time")
             sys.stdout.flush()
+            hostile.delete_folders()
             os._exit(0)
 
     atheris.Setup([sys.argv[0], *options], run_until_over)

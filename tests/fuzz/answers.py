@@ -1,17 +1,17 @@
 """Answers of accounting systems: adapters return a value or a `Failure`, whatever is answered.
 
-A played vendor answers in memory; one of its answers, which the fuzzed bytes choose, is changed:
-its JSON, its status, or all of it. Every write that was sent before the failure must be known as
-one: its class is then `unknown`, so that no document is sent twice.
+A played vendor answers in memory; some of its answers, which the fuzzed bytes choose, are changed:
+their JSON, their status, or all of it. If the vendor made a document and said so by the status of
+its answer, a failure to read that answer must not be one after which the document is sent again.
 """
 
-import asyncio
 import gzip
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 import httpx2
@@ -22,13 +22,18 @@ from services.arg_sync.ledgers import business_central as bc
 from services.arg_sync.ledgers import netsuite as ns
 from services.arg_sync.ledgers import quickbooks as qb
 from services.arg_sync.ledgers import tryton, xero
-from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, FrozenRequest
-from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, PaymentPage
+from services.arg_sync.ledgers.adapter import AdapterSpec, FrozenRequest
+from services.arg_sync.ledgers.documents import (
+    CreditedInvoice,
+    Customer,
+    PaymentPage,
+    RemoteDocument,
+)
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.http_client import HttpClient
-from tests.fuzz.hostile import Picks, changed
+from tests.fuzz.hostile import Picks, changed, loop
 from tests.ledgers.fake import Asked, Reply
-from tests.ledgers.suite import OpenVault, Stage, at_once, document
+from tests.ledgers.suite import Stage, document, host
 from tests.ledgers.vendors import business_central, netsuite, quickbooks
 from tests.ledgers.vendors import xero as played_xero
 from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH
@@ -38,6 +43,8 @@ PAIR = ECKey.generate_key("P-256")
 ANSWERS_CHANGED = 24
 MOST_ANSWERS = 400
 ENDLESS = "the adapter asks without end"
+SENT_AGAIN = ("transient", "auth")
+"""Failures after which arg_sync makes the same call again."""
 
 TRYTON_VALUES: Mapping[str, Any] = {
     "id": 7,
@@ -85,6 +92,10 @@ TRYTON_VALUES: Mapping[str, Any] = {
 
 class TrytonPlayed:
     """Answers as Tryton does, with one row that has every field that is asked for."""
+
+    def makes_document(self, asked: Asked) -> bool:
+        """Whether the call creates an invoice."""
+        return asked.json()["method"] == "model.account.invoice.create"
 
     def handle(self, asked: Asked) -> Reply:
         """Answer a call by its name."""
@@ -144,13 +155,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 # Made once: to read all certificates for each adapter would take most of the time.
-httpx2.create_ssl_context = default.create_ssl_context = cache(httpx2.create_ssl_context)
-
-
-@cache
-def loop() -> asyncio.AbstractEventLoop:
-    """One loop for all inputs."""
-    return asyncio.new_event_loop()
+ssl_context = cache(httpx2.create_ssl_context)
 
 
 class Wire:
@@ -160,7 +165,7 @@ class Wire:
         self._vendor, self._base, self._picks = vendor, base, picks
         self._change = picks.number(ANSWERS_CHANGED)
         self.asked = 0
-        self.written = False
+        self.made = False
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one request."""
@@ -173,6 +178,7 @@ class Wire:
         asked = Asked(
             request.method, "/token" if "token" in path else path, query, headers, request.content
         )
+        makes = self._vendor.makes_document(asked)
         try:
             reply = self._vendor.handle(asked)
         except Exception:  # it was asked about an id that a changed answer made up
@@ -181,6 +187,7 @@ class Wire:
         if self.asked >= self._change:
             status, body = self._changed(status, body)
         self.asked += 1
+        self.made |= makes and reply.status < 300 and status < 300
         return httpx2.Response(status, headers=dict(reply.headers), stream=httpx2.ByteStream(body))
 
     def _changed(self, status: int, body: bytes) -> tuple[int, bytes]:
@@ -202,32 +209,30 @@ class Wire:
         return status, changed(value, picks, 2)
 
 
-def opened(kind: Kind, vendor: Any, picks: Picks) -> tuple[Any, Stage]:
+def opened(kind: Kind, vendor: Any, picks: Picks) -> tuple[Any, Stage, Wire]:
     """An adapter whose requests are answered by the vendor, changed as the bytes choose."""
     spec, _, given, codes = kind
     if spec.name == "netsuite":
         vendor.login.certificate = PAIR
-    defaults = {
-        each.name: each.default
-        for each in spec.settings
-        if each.default is not None and not each.secret
-    }
-    settings = {"client_id": CLIENT_ID, **defaults, **given}
     values = {
         "client_secret": CLIENT_SECRET,
         "refresh_token": REFRESH,
         "password": "canary-password",
         "private_key": PAIR.as_pem(private=True).decode(),
     }
-    context = AdapterContext("gl-us", settings, OpenVault(values), at_once, spec.capabilities)
-    adapter: Any = spec.make(context)
+    given = {"client_id": CLIENT_ID, **given}
+    with (
+        patch.object(httpx2, "create_ssl_context", ssl_context),
+        patch.object(default, "create_ssl_context", ssl_context),
+    ):
+        adapter: Any = spec.make(host(spec.capabilities, given, values, spec.settings))
     clients = [adapter._http_client]
     if hasattr(adapter, "_tokens"):
         clients.append(adapter._tokens._http_client)
     wire = Wire(vendor, played_base(spec, clients[0]), picks)
     for client in clients:
         client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(wire))
-    return adapter, Stage(adapter, adapter, None, (), codes)  # type: ignore[arg-type]
+    return adapter, Stage(adapter, adapter, None, (), codes), wire  # type: ignore[arg-type]
 
 
 async def scenario(kind: Kind, vendor: Any, picks: Picks, first: int) -> Failure | None:
@@ -235,9 +240,9 @@ async def scenario(kind: Kind, vendor: Any, picks: Picks, first: int) -> Failure
 
     Raises what an adapter raises but for failures.
     """
-    adapter, stage = opened(kind, vendor, picks)
+    adapter, stage, wire = opened(kind, vendor, picks)
     try:
-        await calls(adapter, stage, first)
+        await calls(adapter, stage, wire, first)
     except Failure as failed:
         return failed
     finally:
@@ -251,7 +256,21 @@ def played_base(spec: AdapterSpec, client: HttpClient) -> str:
     return {"xero": path.removesuffix(played_xero.BASE)}.get(spec.name, path)
 
 
-async def calls(adapter: Any, stage: Stage, first: int) -> None:
+async def create(adapter: Any, wire: Wire, request: FrozenRequest) -> RemoteDocument:
+    """Create one document. A failure may not lead to a second one of the same number."""
+    wire.made = False
+    try:
+        (found,) = await adapter.create([request])
+    except Failure as failed:
+        found = failed
+    if isinstance(found, Failure):
+        assert not (wire.made and found.failure in SENT_AGAIN), found
+        raise found
+    made: RemoteDocument = found
+    return made
+
+
+async def calls(adapter: Any, stage: Stage, wire: Wire, first: int) -> None:
     """Every call of the protocol, as the engine makes them."""
     if first == 0:
         await adapter.check()
@@ -263,11 +282,8 @@ async def calls(adapter: Any, stage: Stage, first: int) -> None:
         await adapter.renew()
     invoice = document(stage, "INV-000001", customer=customer)
     request = adapter.render(invoice, an_id)
-    found = await adapter.create([FrozenRequest("k" * 36, request, "invoice", invoice.number)])
-    for one in found:
-        if isinstance(one, Failure):
-            raise one
-    (posted,) = found
+    frozen = FrozenRequest("k" * 36, request, "invoice", invoice.number)
+    posted = await create(adapter, wire, frozen)
     if adapter.capabilities.steps == 2:
         posted = await adapter.post(posted.remote_id, "invoice")
     assert isinstance(posted.total, Decimal) and posted.total.is_finite(), posted
@@ -278,10 +294,8 @@ async def calls(adapter: Any, stage: Stage, first: int) -> None:
     check_page(page)
     credited = CreditedInvoice("INV-000001", invoice.total, posted.remote_id)
     note = document(stage, "CN-1", "credit-note", customer=customer, corrects=(credited,))
-    request = adapter.render(note, an_id)
-    (made,) = await adapter.create([FrozenRequest("n" * 36, request, "credit-note", "CN-1")])
-    if isinstance(made, Failure):
-        raise made
+    frozen = FrozenRequest("n" * 36, adapter.render(note, an_id), "credit-note", "CN-1")
+    made = await create(adapter, wire, frozen)
     if adapter.capabilities.allocates:
         await adapter.allocate(made, note)
     if adapter.capabilities.discards:

@@ -1,8 +1,5 @@
 """CSV files of imports, of ledger mappings, of terms and of periods: rows, or named problems."""
 
-import tempfile
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from services.console.importing import mapping, terms
@@ -11,7 +8,7 @@ from services.console.importing.folder import COLUMNS, FILES, read_folder
 from services.console.importing.plan import StoredDocuments, plan_import
 from shared.errors import Refused
 from tests import builders
-from tests.fuzz.hostile import Picks
+from tests.fuzz.hostile import Picks, folder
 
 CELLS = (
     "",
@@ -48,12 +45,6 @@ ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1")
 TARGETS = (*FILES, "mapping", "terms", "periods")
 
 
-@cache
-def folder() -> Path:
-    """A folder for one file at a time."""
-    return Path(tempfile.mkdtemp(prefix="fuzz-csv-"))
-
-
 def columns_of(target: str) -> list[str]:
     """The columns of a file."""
     tables: dict[str, Any] = {
@@ -87,14 +78,15 @@ def run(data: bytes) -> None:
     """Read one file."""
     picks = Picks(data)
     target = TARGETS[picks.number(len(TARGETS))]
-    for old in folder().iterdir():
+    one_file = folder("csv")
+    for old in one_file.iterdir():
         old.unlink()
-    path = folder() / (target if target in FILES else f"{target}.csv")
+    path = one_file / (target if target in FILES else f"{target}.csv")
     path.write_bytes(text(target, picks))
     problems = Problems()
     if target in FILES:
         try:
-            contents = read_folder(folder(), problems)
+            contents = read_folder(one_file, problems)
         except Refused:
             return
         if not problems.count:

@@ -5,11 +5,20 @@ replaced by ones that broke readers elsewhere. The replacements are JSON text, b
 are no Python value: NaN, 1e999999, a lone surrogate, the same key twice.
 """
 
+import asyncio
+import atexit
 import json
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+CANARY = "Zaphod"
+"""A value that messages about a rejection must not repeat."""
 LONG = "9" * 5_000
 RAW: tuple[str, ...] = (
+    f'"{CANARY}"',
     "null",
     "true",
     "0",
@@ -64,6 +73,22 @@ RAW: tuple[str, ...] = (
 )
 CUTS = 8
 """One input in so many is cut off, or goes on after its end."""
+
+
+@cache
+def loop() -> asyncio.AbstractEventLoop:
+    """One loop for all inputs."""
+    return asyncio.new_event_loop()
+
+
+@cache
+def folder(name: str) -> Path:
+    """A folder of this name, which is deleted when the process ends."""
+    return Path(_FOLDERS.enter_context(TemporaryDirectory(prefix=f"fuzz-{name}-")))
+
+
+_FOLDERS = ExitStack()
+delete_folders = atexit.register(_FOLDERS.close)
 
 
 class Picks:

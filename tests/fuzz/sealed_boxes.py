@@ -2,16 +2,12 @@
 
 import base64
 import json
-import os
-import tempfile
 from functools import cache
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from shared import sealing
 from shared.errors import Refused
-from shared.settings import settings
 from tests.fuzz.hostile import Picks, changed
 
 BOUND = b"bound"
@@ -19,10 +15,8 @@ BOUND = b"bound"
 
 @cache
 def public_key() -> str:
-    """The public key of a data folder of its own."""
-    os.environ["BACKOFFICE_DATA"] = tempfile.mkdtemp(prefix="fuzz-boxes-")
-    settings.cache_clear()
-    sealing.make_private_key(Path(os.environ["BACKOFFICE_DATA"]) / "ledger-key.pem")
+    """The public key of the data folder, which has a key of its own."""
+    sealing.make_private_key(sealing.key_file())
     return sealing.public_key_of(sealing.read_private_key())
 
 

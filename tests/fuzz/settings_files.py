@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import tempfile
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +18,16 @@ from services.console.cli.options import read_date, read_decimal, read_json
 from shared import sealing
 from shared.errors import Refused
 from shared.settings import PREFIX, Settings, read_settings
-from tests.fuzz.hostile import Picks, changed
+from tests.fuzz.hostile import Picks, changed, folder
 
 PUBLIC = sealing.public_key_of(X25519PrivateKey.generate())
 LINE = 10_000
 QUOTE = '"'
 
 
-@cache
 def path() -> Path:
     """The one file."""
-    return Path(tempfile.mkdtemp(prefix="fuzz-settings-")) / "file.json"
+    return folder("settings") / "file.json"
 
 
 def read_ledger(data: bytes, picks: Picks) -> None:

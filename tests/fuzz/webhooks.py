@@ -1,18 +1,10 @@
 """Webhooks: the body in parts, and its signature; nothing of the content is read."""
 
-import asyncio
-from functools import cache
 from typing import Any
 
 from services.arg_sync.payments.handlers.webhooks import BODY_BYTES, _body
 from services.arg_sync.payments.rules import is_signed
-from tests.fuzz.hostile import Picks
-
-
-@cache
-def loop() -> asyncio.AbstractEventLoop:
-    """One loop for all inputs."""
-    return asyncio.new_event_loop()
+from tests.fuzz.hostile import Picks, loop
 
 
 async def read(data: bytes) -> None:

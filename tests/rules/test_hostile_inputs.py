@@ -27,9 +27,16 @@ from shared.settings import read_settings
 from tests import builders
 from tests.conftest import Configure
 from tests.fuzz import TARGETS, record_batches, sealed_boxes
+from tests.fuzz.hostile import folder
 from tests.fuzz.messages import GOLDEN
 
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus"
+
+
+@pytest.fixture(autouse=True)
+def data_folder(configure: Configure) -> None:
+    """The data folder holds the key with which sealed boxes are opened."""
+    configure(data=folder("data"))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -120,9 +127,8 @@ def test_a_line_of_a_published_file_has_a_limit(tmp_path: Path) -> None:
     ids=lambda content: content[:12].decode("latin-1"),
 )
 def test_a_sealed_box_of_anything_is_refused(content: bytes) -> None:
-    """Every holder of the public key can seal a list: arg_sync refuses it. It ended, every time.
-
-    It is the same for values that are no text and for what is no JSON.
+    """Every holder of the public key can seal a list, a value that is no text, or no JSON at all:
+    arg_sync refuses it and goes on.
     """
     with pytest.raises(Refused) as refused:
         sealing.unseal(sealed_boxes.sealed(content), sealed_boxes.BOUND)
@@ -141,7 +147,7 @@ def test_a_number_that_becomes_infinite_is_rejected() -> None:
 @pytest.mark.parametrize("length", [-1, -12, -(2**31), -1024945032])
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_record_batch_of_negative_length_is_undecodable(length: int, at: int) -> None:
-    """The iterator ends with one record that says so. It raised, or began again without end."""
+    """The iterator ends with one record that says so."""
     good = record_batches.batch(0, [b"{}"])
     bad = bytearray(good)
     bad[8:12] = length.to_bytes(4, "big", signed=True)
