@@ -287,3 +287,13 @@ def test_promtool_accepts_rules_and_configuration() -> None:
             check=False,
         )
         assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_arg_sync_alone_has_the_volume_of_the_ledger_key() -> None:
+    """Other services share no folder with it, so a process of theirs meets no private key."""
+    mounted = {
+        name
+        for name, service in compose_file()["services"].items()
+        if any(str(volume).startswith("ledger-key:") for volume in service.get("volumes", ()))
+    }
+    assert mounted == {"arg_sync"}

@@ -17,8 +17,8 @@ from shared.events.commands import SetCatalogItem
 from shared.events.commands.permissions import PERMISSIONS
 from shared.signing import HEADER, Signer
 from tests import builders
-from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
-from tests.sample_service import SERVICE, TOPIC, SampleService, make_table, sample
+from tests.conftest import Configure, EngineOf, process
+from tests.sample_service import SERVICE, TOPIC, SampleService, sample
 from tests.signed import Office, signed
 
 ITEM: dict[str, Any] = {"name": "An item", "amount": "5.00", "currency": "USD"}
@@ -31,13 +31,6 @@ def office(engine_of: EngineOf, configure: Configure) -> Office:
     """Commands need signatures here."""
     configure(commands="signed")
     return Office(engine_of("owner"))
-
-
-@pytest.fixture
-async def unit_of_work(engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor) -> UnitOfWork:
-    """The sample service's transactions."""
-    await make_table(engine_of("owner"))
-    return unit_of_work_for(SERVICE, {"sample": SampleService().say})
 
 
 @pytest.fixture

@@ -22,17 +22,10 @@ from shared.events.billing import Finding
 from shared.events.commands import FALLBACK_SERVICE, SetCatalogItem
 from tests import builders
 from tests.builders import record
-from tests.conftest import EngineOf, UnitOfWorkFor, nothing, process
-from tests.sample_service import SERVICE, TOPIC, SampleService, make_table, sample
+from tests.conftest import UnitOfWorkFor, nothing, process
+from tests.sample_service import SERVICE, TOPIC, SampleService, sample
 
 ASK = "operator-commands"
-
-
-@pytest.fixture
-async def unit_of_work(engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor) -> UnitOfWork:
-    """The sample service's transactions."""
-    await make_table(engine_of("owner"))
-    return unit_of_work_for(SERVICE, {"sample": SampleService().say})
 
 
 def answers(unit_of_work: UnitOfWork) -> list[dict[str, Any]]:

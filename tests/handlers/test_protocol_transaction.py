@@ -20,17 +20,10 @@ from shared.consumer.records import Received, Record
 from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import rows
 from tests.builders import record
-from tests.conftest import EngineOf, UnitOfWorkFor, nothing, process
-from tests.sample_service import SERVICE, TOPIC, Sample, SampleService, make_table, sample
+from tests.conftest import EngineOf, nothing, process
+from tests.sample_service import SERVICE, TOPIC, Sample, SampleService, sample
 
 NUL_IN_A_FREE_FIELD = b'{"sample_id": "%s", "hours": "1", "free": "a\\u0000b"}'
-
-
-@pytest.fixture
-async def unit_of_work(engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor) -> UnitOfWork:
-    """The sample service's transactions."""
-    await make_table(engine_of("owner"))
-    return unit_of_work_for(SERVICE, {"sample": SampleService().say})
 
 
 def published(unit_of_work: UnitOfWork) -> list[tuple[str, str]]:

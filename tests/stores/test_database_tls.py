@@ -77,7 +77,7 @@ def server() -> Iterator[Server]:
         make_certificates(made.folder / "other.pem", made.folder / "other-chain.pem")
         process = _start(made)
         try:
-            asyncio.run(_until_it_answers(made))
+            asyncio.run(_create_database(made))
             _prepare(made)
             yield made
         finally:
@@ -128,7 +128,7 @@ def _administrator(made: Server, database: str) -> str:
     return made.url("postgres", database=database, passfile=None, password=PASSWORD)
 
 
-async def _until_it_answers(made: Server) -> None:
+async def _create_database(made: Server) -> None:
     for _ in range(200):
         try:
             await run_sql(_administrator(made, "postgres"), "CREATE DATABASE office")

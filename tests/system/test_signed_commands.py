@@ -23,7 +23,7 @@ from tests.docs.examples import ROOT
 from tests.running import Sent, answers, publish, running, until
 from tests.signed import Office, signed
 
-BRIEFLY = 3.0
+BRIEFLY = 6.0
 
 
 def time_group(command_id: str, actor: str, name: str) -> AnyCommand:
@@ -82,9 +82,9 @@ async def test_signed_commands_over_kafka(
     office = Office(engine_of("owner"))
     pricing = await office.add_program("pricing", ("manager", ""))
     now = time.time()
-    in_time = signed(pricing, time_group("in-time", "pricing", "G-1"), seconds=BRIEFLY)
     late = signed(pricing, time_group("late", "pricing", "G-2"), at=now - 600)
     unsigned = signed(pricing, time_group("unsigned", "pricing", "G-3"))._replace(headers=())
+    in_time = signed(pricing, time_group("in-time", "pricing", "G-1"), seconds=BRIEFLY)
     await publish(map(sent, (in_time, late, unsigned)))
     await asyncio.sleep(BRIEFLY)
     async with running(stack | {"BACKOFFICE_COMMANDS": "signed"}, tmp_path, "invoicer"):
@@ -100,12 +100,12 @@ async def test_signed_commands_over_kafka(
             "ok",
             "signature_expired",
         ]
-        await _keys(office, tmp_path, configure)
+        await _keys(tmp_path, configure)
     groups = await office.select("SELECT time_group FROM invoicer.time_group ORDER BY 1")
     assert [row.time_group for row in groups] == ["G-1", "G-4", "G-5"]
 
 
-async def _keys(office: Office, folder: Path, configure: Configure) -> None:
+async def _keys(folder: Path, configure: Configure) -> None:
     """The life of a key: added, used, rotated, disabled."""
     admin, first, second = (folder / f"{name}.jwk" for name in ("admin", "first", "second"))
     await add_admin(settings().database_url, "office-admin", admin)
