@@ -106,6 +106,8 @@ CREATE INDEX delivery_open
 CREATE INDEX delivery_batch ON arg_sync.delivery (batch_id);
 CREATE INDEX delivery_number ON arg_sync.delivery (invoice_number);
 CREATE INDEX delivery_remote ON arg_sync.delivery (ledger, remote_id) WHERE remote_id IS NOT NULL;
+CREATE INDEX delivery_unapplied ON arg_sync.delivery (ledger, invoice_id)
+    WHERE state = 'posted' AND code = 'unapplied';
 
 -- a credit note is sent after the invoices it corrects
 CREATE TABLE arg_sync.correction (
