@@ -254,6 +254,10 @@ async def test_an_operator_has_payments_read_now(
     async with open_snapshot(database) as connection:
         found = await shown.payment_poll(connection, "gl-us")
     assert (found["entries"], found["failures"], found["polls"] > 1) == (1, 0, True)
+    assert found["busy"], "another page may follow"
+    await read_payments(delivering)
+    async with open_snapshot(database) as connection:
+        assert not (await shown.payment_poll(connection, "gl-us"))["busy"]
     await delivering.rows("UPDATE arg_sync.connection SET state = 'login refused', message = 'no'")
     refused = await delivering.tell("poll-ledger", ledger="gl-us")
     assert (refused["outcome"], refused["code"]) == ("refused", "ledger_stopped")

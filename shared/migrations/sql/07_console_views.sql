@@ -302,8 +302,8 @@ CREATE VIEW arg_sync.console_attempt AS
 -- and how many entries are stored.
 CREATE VIEW arg_sync.console_payment_poll AS
   SELECT c.ledger, coalesce(p.poll_no, 0) AS polls,
-      coalesce(p.poll_requested OR p.polling_until > clock_timestamp()
-        OR p.failures = 0 AND p.next_at < clock_timestamp() + interval '5 seconds', true) AS busy,
+      p.ledger IS NULL OR p.poll_requested OR coalesce(p.polling_until > clock_timestamp(), false)
+        OR p.failures = 0 AND p.next_at < clock_timestamp() + interval '5 seconds' AS busy,
       p.read_at, coalesce(p.failures, 0) AS failures, coalesce(p.message, '') AS message,
       (SELECT count(*) FROM arg_sync.payment e WHERE e.ledger = c.ledger) AS entries
   FROM arg_sync.connection c LEFT JOIN arg_sync.payment_cursor p USING (ledger);
