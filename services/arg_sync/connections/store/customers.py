@@ -29,26 +29,35 @@ async def known_customers(
 
 async def claim_customer(
     connection: AsyncConnection, ledger: str, generation: int, key: CustomerKey, seconds: float
-) -> bool:
-    """Claim a customer for these seconds; False if another worker looks it up."""
-    return bool(
-        await run(
-            connection,
-            "INSERT INTO arg_sync.customer AS c"
-            " (ledger, account_name, currency, generation, claimed_until)"
-            f" VALUES (:ledger, :name, :currency, :generation, {FROM_NOW})"
-            " ON CONFLICT (ledger, account_name, currency) DO UPDATE"
-            " SET generation = excluded.generation, claimed_until = excluded.claimed_until,"
-            " remote_id = NULL"
-            " WHERE (c.remote_id IS NULL OR c.generation <> excluded.generation)"
-            " AND c.claimed_until < clock_timestamp()",
-            ledger=ledger,
-            name=key[0],
-            currency=key[1],
-            generation=generation,
-            seconds=seconds,
-        )
+) -> float | None:
+    """Claim a customer for these seconds; None if it is claimed now.
+
+    If another worker looks it up: for how many more seconds it may do so. 0 if it is found.
+    """
+    of_key = {"ledger": ledger, "name": key[0], "currency": key[1]}
+    if await run(
+        connection,
+        "INSERT INTO arg_sync.customer AS c"
+        " (ledger, account_name, currency, generation, claimed_until)"
+        f" VALUES (:ledger, :name, :currency, :generation, {FROM_NOW})"
+        " ON CONFLICT (ledger, account_name, currency) DO UPDATE"
+        " SET generation = excluded.generation, claimed_until = excluded.claimed_until,"
+        " remote_id = NULL"
+        " WHERE (c.remote_id IS NULL OR c.generation <> excluded.generation)"
+        " AND c.claimed_until < clock_timestamp()",
+        generation=generation,
+        seconds=seconds,
+        **of_key,
+    ):
+        return None
+    found = await rows(
+        connection,
+        "SELECT CAST(extract(epoch FROM claimed_until - clock_timestamp()) AS float8) AS seconds"
+        " FROM arg_sync.customer WHERE ledger = :ledger AND account_name = :name"
+        " AND currency = :currency",
+        **of_key,
     )
+    return max([0.0, *(float(row.seconds) for row in found)])
 
 
 async def release_customer(

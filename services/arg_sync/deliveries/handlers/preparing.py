@@ -34,8 +34,8 @@ from services.arg_sync.ledgers.http_client import writing
 from shared.errors import Refused
 from shared.terms import ClosedDocument
 
-CUSTOMER_CLAIMED = "another_asks"
-CUSTOMER_CLAIMED_SECONDS = 1.0
+CUSTOMER_CLAIMED = "customer_claimed"
+CUSTOMER_CLAIMED_SECONDS, CUSTOMER_CLAIMED_MOST = 1.0, 30.0
 CUSTOMER_CALLS = 3
 
 
@@ -127,11 +127,15 @@ class Preparer(ConnectionStep):
         can, key = self._can, _key(customer)
         seconds = can.request_seconds * CUSTOMER_CALLS + can.server_seconds + MARGIN_SECONDS
         async with self._engine.begin() as connection:
-            claimed = await customers.claim_customer(
+            left = await customers.claim_customer(
                 connection, self._connection.name, self._connection.generation, key, seconds
             )
-        if not claimed:
-            return Failure("transient", CUSTOMER_CLAIMED, "another worker looks up this customer")
+        if left is not None:
+            # The longer the other worker takes, the more likely it was killed.
+            wait = min(max(seconds - left, CUSTOMER_CLAIMED_SECONDS), CUSTOMER_CLAIMED_MOST, left)
+            name = customer.account_name
+            message = f"another worker finds or creates the customer {name}; this one waits for it"
+            return Failure("transient", CUSTOMER_CLAIMED, message, retry_after=wait)
         try:
             with writing(write_before):
                 remote_id = await self._read(lambda: self._adapter.customer_for(customer))
@@ -172,7 +176,10 @@ class Preparer(ConnectionStep):
         The document itself was not sent: an unknown outcome of its customer is not its own.
         """
         if failed.code == CUSTOMER_CLAIMED:
-            after = Transition("queued", CUSTOMER_CLAIMED_SECONDS, tries=each.tries)
+            wait = failed.retry_after or 0.0
+            after = Transition(
+                "queued", wait, tries=each.tries, code=failed.code, message=failed.message
+            )
         else:
             after = self._after_failure(
                 each, failed, outcome_unknown=each.outcome_unknown, safe_repeat=False
