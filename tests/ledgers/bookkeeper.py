@@ -184,6 +184,14 @@ class Bookkeeper:
             rates=[["create", [rate]]],
         )
 
+    async def set_exchange_accounts(self) -> None:
+        """Where differences of exchange are booked."""
+        account = await self.one("account.account", ["code", "=", ACCOUNT])
+        names = ("currency_exchange_debit_account", "currency_exchange_credit_account")
+        write, values = "model.account.configuration.write", dict.fromkeys(names, account)
+        company = {"company": await self.port._company()}
+        await self.port._call(write, [1], values, writes=True, more=company)
+
     async def left(self, invoice: int) -> Any:
         """Total and what is left to pay, as Tryton has them."""
         fields = ["total_amount", "amount_to_pay", "state"]

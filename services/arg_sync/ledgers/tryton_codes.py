@@ -8,6 +8,12 @@ from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 Search = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 ACCOUNT, TAX = "model.account.account", "model.account.tax"
 TERM, CURRENCY = "model.account.invoice.payment_term", "model.currency.currency"
+COMPANY, CONFIGURATION = "model.company.company", "model.account.configuration"
+FOR_EXCHANGE = {
+    "currency_exchange_journal": "journal",
+    "currency_exchange_debit_account": "debit account",
+    "currency_exchange_credit_account": "credit account",
+}
 
 
 async def codes_of(kind: CodeKind, company: int, search: Search) -> list[LedgerCode] | None:
@@ -22,10 +28,26 @@ async def codes_of(kind: CodeKind, company: int, search: Search) -> list[LedgerC
         return _both(rows, "name", "description", _tax_problem)
     if kind == "item":
         return None
-    model = TERM if kind == "term" else CURRENCY
-    rows = await search(model, [], ["name"] if kind == "term" else ["code", "name"])
-    field = "name" if kind == "term" else "code"
-    return [LedgerCode(str(row[field]), str(row["name"])) for row in rows if row[field]]
+    if kind == "currency":
+        return await _currencies(company, search)
+    rows = await search(TERM, [], ["name"])
+    return [LedgerCode(str(row["name"]), str(row["name"])) for row in rows if row["name"]]
+
+
+async def _currencies(company: int, search: Search) -> list[LedgerCode]:
+    """Return the currencies; Tryton posts a foreign one only with a rate and exchange accounts."""
+    (own,) = await search(COMPANY, [["id", "=", company]], ["currency.code"])
+    (accounts,) = await search(CONFIGURATION, [], [*FOR_EXCHANGE])
+    missing = [name for field, name in FOR_EXCHANGE.items() if accounts[field] is None]
+    exchange = f"needs a currency exchange {' and '.join(missing)}" if missing else ""
+
+    def problem(row: Mapping[str, Any]) -> str:
+        if row["code"] == own["currency."]["code"]:
+            return ""
+        return exchange if row["rate"] else "has no rate"
+
+    rows = await search(CURRENCY, [], ["code", "name", "rate"])
+    return [LedgerCode(str(row["code"]), str(row["name"]), problem(row)) for row in rows]
 
 
 def _both(
