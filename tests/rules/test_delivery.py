@@ -436,6 +436,19 @@ def test_a_document_in_the_ledgers_words(kind: str, sign: int) -> None:
     ]
     assert (made.terms, made.customer.mapped, made.customer.currency) == ("30 days", "C-77", "USD")
     assert [line.tax_amount for line in made.lines] == [Decimal(200), Decimal(0)]
+    assert made.closed.corrects == ()
+
+
+def test_a_credit_note_names_the_invoices_that_we_hold() -> None:
+    """With their dates; one of another system has no date here."""
+    head, lines = closed("credit-note", -1)
+    day = head.invoice_date
+    credited = [
+        CreditedInvoice("INV-0", Decimal(5), "R9", day),
+        CreditedInvoice("OLD-1", Decimal(5), ""),
+    ]
+    made = to_ar_document(head, lines, CODES, credited)
+    assert [(one.number, one.invoice_date) for one in made.closed.corrects] == [("INV-0", day)]
 
 
 def test_everything_unmapped_is_reported_at_once() -> None:

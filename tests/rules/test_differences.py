@@ -50,3 +50,11 @@ def test_another_difference_is_voided_or_mapped() -> None:
     assert "void it in the ledger" in fix_of_difference(OURS, other, can, "acme-us")
     draft = replace(other, state="draft")
     assert fix_of_difference(OURS, draft, can, "acme-us").startswith("correct the tax or account")
+
+
+def test_the_fix_names_a_tax_only_where_we_have_one() -> None:
+    """A system that does not report the tax is corrected by the total alone."""
+    can = adapter_specs()["xero"].capabilities
+    cent = replace(THEIRS, total=Decimal("109.99"), tax=None)
+    fix = fix_of_difference(replace(OURS, tax=None), cent, can, "acme-us")
+    assert "so that its total is 110.00; then" in fix

@@ -364,3 +364,37 @@ def test_the_first_thing_that_a_timesheet_lacks_holds_it(
     held = realize_timesheet(timesheet(workflow=stamps), facts, {})
     assert isinstance(held, Held)
     assert held.code == code
+
+
+def test_a_price_is_written_with_all_its_decimals() -> None:
+    """At least those of the currency: 50.00, and 35.035 where there are more."""
+    for price, written in (("50", "1 × 50.00 = 50.00"), ("35.0350", "1 × 35.035 = 35.04")):
+        one = timesheet(entries=[entry("1")])
+        (line,) = lines_of(realize_timesheet(one, facts_with(version(price)), {}))
+        assert line["derivation"]["formula"] == written
+
+
+def test_a_line_names_the_job_title_or_else_the_requirement() -> None:
+    """The text of a line begins with what the client knows."""
+    for title, first in (("Registered Nurse", "Registered Nurse · "), ("", "REQ-1 · ")):
+        facts = facts_with(version("50"), job_title=title)
+        (line,) = lines_of(realize_timesheet(timesheet(), facts, {}))
+        assert line["description"].startswith(first)
+
+
+def test_a_change_of_tax_on_the_last_day_divides_the_week() -> None:
+    """The day of the change itself is taxed at the new rate."""
+    facts = facts_with(version("100"))
+    facts.companies[COMPANY] = BillingCompany(COMPANY, True, True, "approved", True, (JULY,))
+    entries = [entry("1", str(day)) for day in (JUNE, JULY)]
+    one = timesheet(entries=entries, week_ending=str(JULY))
+    assert len(lines_of(realize_timesheet(one, facts, {}))) == 2
+
+
+def test_the_status_of_a_day_is_the_latest_before_it() -> None:
+    """Not the first one, and none before all of them."""
+    open_first = StatusFrom(date(2026, 1, 1), "Open", "Temp")
+    filled = StatusFrom(date(2026, 3, 1), "Filled", "Temp")
+    requirement = facts_with(statuses=(open_first, filled)).requirement("REQ-1")
+    days_of = (date(2025, 12, 31), date(2026, 2, 28), date(2026, 3, 1))
+    assert [requirement.status_on(day) for day in days_of] == [None, open_first, filled]

@@ -273,6 +273,7 @@ def test_a_finding_about_one_thing_counts_one() -> None:
         ({}, ""),
         ({"state": "disconnected", "check_failed": True}, "it is disconnected"),
         ({"state": "stopped", "circuit_open": True}, "it is stopped: why"),
+        ({"state": "login refused"}, "its login is refused: why"),
         ({"circuit_open": True, "check_failed": True}, "it does not answer and is retried later"),
         ({"check_failed": True}, "its last check failed: why"),
     ],

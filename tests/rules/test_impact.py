@@ -217,3 +217,41 @@ def test_a_change_sorts_by_its_name() -> None:
         < RateChange("A", "REG", date(2020, 1, 1))
         < RateChange("B", "OT", date(2020, 1, 1))
     )
+
+
+def test_a_confirmation_counts_for_its_own_time_type_and_days() -> None:
+    """One of overtime changes no regular hour; one without a price on a day changes nothing."""
+    rates = (
+        version("50", "2026-03-01", rate_books=(1, 2)),
+        version("60", "2026-03-04", rate_books=(2, None)),
+        version("75", "2026-03-04", "OT", rate_books=(2, None)),
+    )
+    day = date(2026, 3, 4)
+    facts = facts_with(*rates, rate_book=2)
+    requirement = facts.requirement("REQ-1")
+    overtime = replace(requirement, confirmations=(RateConfirmation("OT", day, 2),))
+    found = overtime.cited_rate("REG", 1, day)
+    assert found is not None and found[0].unit_price == 50
+    regular = replace(requirement, confirmations=(RateConfirmation("REG", day, 2),))
+    found = regular.cited_rate("REG", 1, day)
+    assert found is not None and found[0].unit_price == 60
+    found = regular.cited_rate("REG", 1, date(2026, 3, 2))
+    assert found is not None and found[0].unit_price == 50
+
+
+def test_only_what_changes_its_price_is_in_the_impact() -> None:
+    """Of two lines of a timesheet one keeps its price; entries that cite nothing are left out."""
+    rates = (
+        version("50"),
+        version("55", "2026-03-03"),
+        version("60", "2026-03-04", rate_books=(2, None)),
+    )
+    entries = [
+        entry("8", "2026-03-02", "OT"),
+        *(entry("8", day) for day in ("2026-03-02", "2026-03-03", "2026-03-04")),
+    ]
+    facts = facts_with(*rates, version("75", time_type="OT"), rate_book=2)
+    one = timesheet(entries=entries)
+    found = unconfirmed_changes(one, facts, CITED, realized(one, facts))
+    moved = {change.effective_from: [each.quantity for each in of] for change, of in found.items()}
+    assert moved == {date(2026, 3, 4): [8]}

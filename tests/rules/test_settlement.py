@@ -369,7 +369,7 @@ def test_a_credit_has_the_date_that_its_line_states() -> None:
     assert only(settled).realized.credit_date is None
     other = Document()
     dated = realization_line("40", credit_date=str(day))
-    other.state(dated)
+    assert only(other.state(dated)).realized.credit_date is None
     assert other.state(dated) == Settlement((), ())
 
 
@@ -382,3 +382,41 @@ def test_the_derivation_of_a_correction_names_edit_and_what_is_settled() -> None
     edited = only(document.state(realization_line("41"))).realized.derivation["correction"]
     assert edited["edited"] == {"quantity": "1", "amount": "50"}
     assert edited["formula"] == "2100 − 2000 = 100"
+
+
+def test_what_was_forgiven_is_settled() -> None:
+    """40 h invoiced, 2 h written off: 41 h are 1 h more than what is settled."""
+    document = invoiced(realization_line("40"))
+    off = QuantityAmount(Decimal(2), Decimal(100))
+    document.credit_by_hand(document.pay_lines[0], off, write_off=True)
+    correction = only(document.state(realization_line("41"))).realized.derivation["correction"]
+    assert correction["forgiven"] == {"quantity": "2", "amount": "100"}
+    assert correction["formula"] == "2050 − 2000 = 50"
+
+
+def test_an_edit_to_nothing_opens_no_line() -> None:
+    """The operator takes away all that was never invoiced."""
+    document = Document(edits={time_key(): QuantityAmount(Decimal(-8), Decimal(-400))})
+    assert document.state(realization_line("8")).opened == ()
+
+
+def test_the_newest_invoice_is_credited_first_whichever_line_is_older() -> None:
+    """The order is that of the invoices, not that of the pay lines."""
+    document = invoiced(realization_line("40"))
+    document.state(realization_line("41"))
+    document.invoice()
+    document.pay_lines.reverse()
+    for at, one in enumerate(document.pay_lines):
+        document.pay_lines[at] = one._replace(pay_line_id=10 - one.pay_line_id)
+    assert opened(document.state(realization_line("40"))) == [("-1", "-50.00", (2, 2))]
+
+
+def test_a_debit_of_a_key_that_has_gone_has_the_fields_of_its_last_line() -> None:
+    """The key has gone, and less than nothing stays invoiced: the last line is billed back."""
+    document = invoiced(realization_line("-1", worker_id="W-1"))
+    document.state(realization_line("-3", worker_id="W-2"))
+    document.invoice()
+    document.state(realization_line("-6", worker_id="W-3"))
+    document.invoice()
+    debit = only(document.state())
+    assert (debit.realized.quantity, debit.realized.worker_id) == (6, "W-3")
