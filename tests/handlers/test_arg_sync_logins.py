@@ -14,9 +14,15 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from services.arg_sync.connections.handlers.adapters import TOKEN_TRIES
+from services.arg_sync.connections.handlers.adapters import (
+    CACHE_SECONDS,
+    TOKEN_TRIES,
+    AdapterPool,
+)
 from services.arg_sync.connections.rules import LOGIN_WINDOW_SECONDS, LOGINS_AT_ONCE
+from services.arg_sync.connections.store import connections
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
+from services.arg_sync.ledgers.failures import LOGIN_REFUSED, Failure
 from services.arg_sync.ledgers.registry import adapter_specs
 from services.arg_sync.payments.handlers.polling import PaymentLoop
 from services.arg_sync.reconciliation.handlers import ReconciliationLoop
@@ -26,6 +32,7 @@ from tests.builders import COMPANY
 from tests.ledgers.delivering import LEDGER, Delivering, sealed_for
 from tests.ledgers.fake import Asked, FakeServer, Fault, Reply, Written, playing
 from tests.ledgers.vendors import business_central as central
+from tests.ledgers.vendors import sage_intacct as intacct
 from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET
 
 MINUTE, HOUR, NIGHT = 60, 3600, 10 * 3600
@@ -48,8 +55,18 @@ OF_KIND: dict[str, tuple[dict[str, str], str]] = {
         },
         "private_key",
     ),
+    "sage-intacct": (
+        {"sender_id": "s-1", "company_id": "c-1", "user_id": "u-1", "base_currency": "USD"},
+        "user_password",
+    ),
 }
 """Settings of each kind, and the name of its secret."""
+OTHER_SECRETS = {
+    "quickbooks": {"refresh_token": "canary-refresh"},
+    "sage-intacct": {"sender_password": "canary-sender"},
+}
+LOGIN_BODIES = (b"common.db.login", b"<login>")
+"""Of Tryton, and of Sage Intacct, where each call has the passwords."""
 
 
 @dataclass
@@ -69,7 +86,7 @@ class LockingVendor:
 
     def handle(self, asked: Asked) -> Reply:
         """Admit the right password if the account is not locked."""
-        if asked.path != "/token" and b"common.db.login" not in asked.body:
+        if asked.path != "/token" and not any(each in asked.body for each in LOGIN_BODIES):
             self.others += 1
             return Reply.of(200, {"id": 1, "error": ["UserError", ["Closed for today.", ""]]})
         self.logins += 1
@@ -101,7 +118,7 @@ def secrets_of(kind: str, value: str) -> dict[str, str]:
     name = OF_KIND[kind][1]
     if name == "private_key":
         value = ECKey.generate_key("P-256").as_pem(private=True).decode()
-    return {name: value} | ({"refresh_token": "canary-refresh"} if kind == "quickbooks" else {})
+    return {name: value} | OTHER_SECRETS.get(kind, {})
 
 
 async def connect(delivering: Delivering, server: FakeServer, kind: str, value: str) -> None:
@@ -109,7 +126,7 @@ async def connect(delivering: Delivering, server: FakeServer, kind: str, value: 
     spec = adapter_specs()[kind]
     delivering.kinds[kind] = spec
     settings = OF_KIND[kind][0] | {"base_url": server.url}
-    if kind != "tryton":
+    if any(each.name == "token_url" for each in spec.settings):
         settings["token_url"] = f"{server.url}/token"
     defaults = {
         each.name: each.default for each in spec.settings if each.default and not each.secret
@@ -191,6 +208,36 @@ async def test_a_wrong_key_is_one_login_in_a_minute_an_hour_and_a_night(
     assert set((await delivering.states()).values()) == {"queued"}
     refused = await delivering.tell("reconcile", command_id="late", ledger=LEDGER)
     assert "cannot log in" in refused["message"]
+
+
+async def test_a_password_that_ends_in_use_is_refused_once_for_all_workers(
+    delivering: Delivering,
+) -> None:
+    """Sage Intacct takes the password with each call. Two workers were admitted, then it is another
+    one: what the first is refused, the second does not try a second later.
+    """
+    vendor = intacct.IntacctVendor()
+    async with playing(vendor) as server:
+        spec = adapter_specs()["sage-intacct"]
+        await delivering.connect(spec, server.url + intacct.PATH, **intacct.SETTINGS)
+        await delivering.seal(intacct.SECRETS)
+        engine = delivering.unit_of_work.engine
+        async with engine.connect() as connection:
+            ledger = await connections.connection_for(connection, LEDGER)
+        assert ledger is not None
+        pools = [AdapterPool(engine, delivering.kinds) for _ in range(2)]
+        opened = [await pool.adapter_for(ledger) for pool in pools]
+        for each in opened:
+            await each.call(each.adapter.check)
+        vendor.passwords["user_password"] = "another"
+        for each in opened:
+            await asyncio.sleep(CACHE_SECONDS)
+            with pytest.raises(Failure) as failed:
+                await each.call(each.adapter.check)
+            assert failed.value.failure == "auth" and failed.value.code == LOGIN_REFUSED
+        for pool in pools:
+            await pool.close()
+    assert vendor.refused == 1
 
 
 async def test_a_person_may_try_again_but_not_until_the_account_is_locked(

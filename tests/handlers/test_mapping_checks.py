@@ -14,8 +14,9 @@ from shared.errors import Refused
 from tests.builders import COMPANY
 from tests.handlers.test_arg_sync_commands import connect
 from tests.ledgers.delivering import LEDGER, Delivering, sealed_for
-from tests.ledgers.fake import FakeServer, Reply
+from tests.ledgers.fake import FakeServer, Reply, playing
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
+from tests.ledgers.vendors import sage_intacct as intacct
 
 FACTS = (
     "INSERT INTO fee_realizer.billing_company (billing_company, known, currency)"
@@ -93,6 +94,22 @@ async def test_codes_that_cannot_be_read_leave_what_is_known(
     row, problems = await checked(delivering, 2)
     assert row.check_outcome == "ok" and "could not be checked" in row.check_message
     assert problems == before and row.state == "connected"
+
+
+async def test_a_ledger_that_lists_no_codes_says_that_its_mapping_is_not_checked(
+    delivering: Delivering,
+) -> None:
+    """Sage Intacct needs mapped codes, and we cannot list its own: "ok" alone would mislead."""
+    async with playing(intacct.IntacctVendor()) as server:
+        await delivering.connect(
+            adapter_specs()["sage-intacct"], server.url + intacct.PATH, **intacct.SETTINGS
+        )
+        await delivering.seal(intacct.SECRETS)
+        row, problems = await checked(delivering, 1)
+    assert (row.check_outcome, problems) == ("ok", {})
+    assert row.check_message.endswith(
+        "its mapping is not checked: Sage Intacct does not list its codes to us"
+    )
 
 
 async def test_a_ledger_that_cannot_serve_us_is_stopped_by_its_test(

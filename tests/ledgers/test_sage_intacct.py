@@ -23,9 +23,7 @@ from tests.ledgers.suite import (
     document,
     outcome_of,
 )
-from tests.ledgers.vendors.sage_intacct import COMPANY, SECRETS, SENDER, USER, IntacctVendor
-
-GATEWAY = "/ia/xml/xmlgw.phtml"
+from tests.ledgers.vendors.sage_intacct import COMPANY, PATH, SECRETS, SENDER, USER, IntacctVendor
 
 
 @contextlib.asynccontextmanager
@@ -41,7 +39,7 @@ async def intacct_stage(**settings: str) -> AsyncIterator[Stage]:
         given |= {
             "base_currency": "USD",
             "payment_account": "BOA",
-            "base_url": server.url + GATEWAY,
+            "base_url": server.url + PATH,
         }
         secret_store = OpenVault(dict(SECRETS))
         ports = [

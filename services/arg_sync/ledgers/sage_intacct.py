@@ -5,6 +5,7 @@ a lost response arg_sync waits until the fifteen minutes of the gateway are over
 number. Sources, and what they do not confirm, are in docs/ledgers/sage-intacct.md.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from decimal import Decimal
@@ -91,6 +92,8 @@ VOIDED_PAYMENTS = ("V", "VOID", "VOIDED", "R", "REVERSED", "REVERSAL")
 LINES, ENTRIES = "lines", "entries"
 MEMO_LENGTH = 1000
 PAGE, MOST_PAGES = 500, 20
+NO_VERSION = -1
+"""No version of secrets."""
 
 
 class SageIntacct(AdapterBase):
@@ -108,17 +111,41 @@ class SageIntacct(AdapterBase):
             concurrency=can.concurrency,
         )
         self._secret_store = context.secret_store
-        self._refused: tuple[int, Failure] | None = None
+        self._lock = asyncio.Lock()
+        self._admitted = NO_VERSION
         if settings["tax_as"] not in (LINES, ENTRIES):
             raise ValueError(f"tax_as is {settings['tax_as']!r}: write {LINES} or {ENTRIES}")
 
     # -- calls
 
     async def _call(self, function: Any, control: str, *, writes: bool) -> Any:
-        """Execute a function and return its result. A refused login is not tried again."""
-        secrets = await self._secret_store.read()
-        if self._refused is not None and self._refused[0] == secrets.version:
-            raise self._refused[1]
+        """Execute a function and return its result.
+
+        The passwords go with each call. So the first call with new ones is a login, and a later one
+        that is refused is stored as a refused login: no process calls with these passwords again.
+        """
+        secrets = await self._logged_in()
+        try:
+            return await self._execute(secrets, function, control, writes=writes)
+        except Failure as failed:
+            if failed.failure == "auth":
+                self._admitted = NO_VERSION
+                async with self._secret_store.login(secrets.version):
+                    raise
+            raise
+
+    async def _logged_in(self) -> Secrets:
+        """Return the secrets; new ones are tried by one look-up, while no other process does."""
+        async with self._lock:
+            secrets = await self._secret_store.read()
+            if self._admitted != secrets.version:
+                async with self._secret_store.login(secrets.version):
+                    control = self._control_of_read("CUSTOMER")
+                    await self._execute(secrets, look_up_of_nothing(), control, writes=False)
+                self._admitted = secrets.version
+            return secrets
+
+    async def _execute(self, secrets: Secrets, function: Any, control: str, *, writes: bool) -> Any:
         self._http_client.hide = secrets_of(secrets.values)
         body = request(self._login(secrets), control, function, unique=writes)
         headers = {"content-type": "application/xml", "accept": "application/xml"}
@@ -128,10 +155,7 @@ class SageIntacct(AdapterBase):
             )
             return result_of(response, writes=writes)
         except Failure as failed:
-            hidden = failed.reading(self._http_client.clean(failed.message))
-            if failed.failure == "auth":
-                self._refused = secrets.version, hidden
-            raise hidden from None
+            raise failed.reading(self._http_client.clean(failed.message)) from None
 
     def _login(self, secrets: Secrets) -> Login:
         at, values = self._settings, secrets.values
@@ -147,15 +171,18 @@ class SageIntacct(AdapterBase):
     async def _read(
         self, name: str, fields: Sequence[str], condition: Any, **paging: Any
     ) -> list[dict[str, str]]:
-        control = key_of(self._ledger, "read", name, str(clock.now().timestamp()))
-        found = await self._call(query(name, fields, condition, **paging), control, writes=False)
+        function = query(name, fields, condition, **paging)
+        found = await self._call(function, self._control_of_read(name), writes=False)
         if not paging and remaining(found):
             raise unreadable(f"a look-up of {name} has more than one page", writes=False)
         return rows_in(found, name)
 
+    def _control_of_read(self, name: str) -> str:
+        return key_of(self._ledger, "read", name, str(clock.now().timestamp()))
+
     async def check(self) -> str:
         """Show the company by a look-up."""
-        await self._read("CUSTOMER", ["RECORDNO"], where("equalto", "CUSTOMERID", "-"))
+        await self._call(look_up_of_nothing(), self._control_of_read("CUSTOMER"), writes=False)
         entity = self._settings.get("entity_id")
         return (
             f"company {self._settings['company_id']}{f', entity {entity}' if entity else ''},"
@@ -416,6 +443,11 @@ class SageIntacct(AdapterBase):
             )
             paid = [_payment(row) for row in found if _is_payment(row)]
         return PaymentPage(newest, tuple(paid))
+
+
+def look_up_of_nothing() -> Any:
+    """Return a function that every user of ours may call, and that changes nothing."""
+    return query("CUSTOMER", ["RECORDNO"], where("equalto", "CUSTOMERID", "-"))
 
 
 def _is_payment(row: Row) -> bool:

@@ -16,8 +16,17 @@ from lxml import etree
 from services.arg_sync.ledgers.intacct_xml import element, text_of
 from tests.ledgers.fake import Asked, Reply, Written
 
+PATH = "/ia/xml/xmlgw.phtml"
 SENDER, COMPANY, USER = "acme-sender", "acme-co", "bo-user"
 SECRETS = {"sender_password": "sender-secret-1", "user_password": "user-secret-2"}
+SETTINGS = {
+    "sender_id": SENDER,
+    "company_id": COMPANY,
+    "user_id": USER,
+    "base_currency": "USD",
+    "tax_as": "lines",
+    "most_lines": "0",
+}
 HEADERS = {"content-type": "text/xml"}
 CREATES = {"create_invoice": "ARINVOICE", "create_aradjustment": "ARADJUSTMENT"}
 OPERATORS: dict[str, Callable[[str, list[str]], bool]] = {
@@ -38,6 +47,7 @@ class IntacctVendor:
     executed: set[str] = field(default_factory=set)
     passwords: dict[str, str] = field(default_factory=lambda: dict(SECRETS))
     logins: int = 0
+    refused: int = 0
     sent: list[Any] = field(default_factory=list)
     _ticks: int = 0
 
@@ -51,19 +61,22 @@ class IntacctVendor:
         return self._answer(asked, Decimal(0))
 
     def _answer(self, asked: Asked, more: Decimal) -> Reply:
-        assert asked.method == "POST" and asked.path == "/ia/xml/xmlgw.phtml"
+        assert asked.method == "POST" and asked.path == PATH
         root = etree.fromstring(asked.body)
         assert [each.tag for each in root] == ["control", "operation"]
         control, login = root.find("control"), root.find("operation/authentication/login")
         assert control.findtext("dtdversion") == "3.0"  # web-services/requests
         self.logins += 1
-        if control.findtext("password") != self.passwords["sender_password"]:
+        given = (control.findtext("password"), login.findtext("password"))
+        wanted = (self.passwords["sender_password"], self.passwords["user_password"])
+        self.refused += given != wanted
+        if given[0] != wanted[0]:
             error = element(
                 "errormessage", _error("XL03000006", "Incorrect Intacct XML Partner ID")
             )
             failed = element("control", element("status", "failure"))
             return Reply(200, text_of(element("response", failed, error)).encode(), dict(HEADERS))
-        if login.findtext("password") != self.passwords["user_password"]:
+        if given[1] != wanted[1]:
             return self._reply(None, ("XL03000006", "Sign-in information is incorrect", ""))
         function = root.find("operation/content/function")
         control_id, unique = function.get("controlid"), control.findtext("uniqueid") == "true"

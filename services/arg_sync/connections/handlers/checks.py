@@ -61,13 +61,15 @@ async def run_check(
 async def _mapping_problems(
     engine: AsyncEngine, ledger: LedgerConnection, open_adapter: OpenAdapter, spec: AdapterSpec
 ) -> tuple[Sequence[CodeProblem] | None, str]:
-    """Hold the mapping against the codes of the ledger; return its problems and a note.
+    """Check the mapping against the codes of the ledger; return its problems and a note.
 
     None if the ledger cannot list its codes or does not let us read them.
     """
     adapter = open_adapter.adapter
     if not isinstance(adapter, ListsCodes):
-        return None, ""
+        if not open_adapter.capabilities.maps_codes:
+            return None, ""
+        return None, f"; its mapping is not checked: {spec.title} does not list its codes to us"
     async with engine.connect() as connection:
         mapped = await mappings.codes_for(connection, ledger.name)
         company = await mappings.company_codes(connection, ledger.billing_company)
