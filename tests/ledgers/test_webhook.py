@@ -1,11 +1,9 @@
 """The webhook: the suite of all adapters, the signature, receivers without look-up, the example."""
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +28,7 @@ from tests.ledgers.suite import (
 from tests.ledgers.vendors.webhook import SECRET, WebhookVendor
 from tests.running import free_port
 
+PUBLISHED, PUBLISHED_BODY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", '{"test": 2432232314}'
 EXAMPLE = Path(__file__).parents[2] / "examples" / "webhook_receiver.py"
 
 
@@ -64,11 +63,11 @@ def vendor_of(stage: Stage) -> WebhookVendor:
 
 
 async def test_the_signature_is_that_of_standard_webhooks() -> None:
-    """Id, timestamp and body are signed; the vector is computed by hand from the specification."""
-    raw = b"0123456789abcdef"
-    secret = "whsec_" + base64.b64encode(raw).decode()
-    by_hand = base64.b64encode(hmac.digest(raw, b"msg-1.1700000000.{}", hashlib.sha256)).decode()
-    assert signatures([secret], "msg-1", "1700000000", "{}") == f"v1,{by_hand}"
+    """Id, timestamp and body are signed: the vector that the libraries of Standard Webhooks
+    publish with their tests.
+    """
+    signed = signatures([PUBLISHED], "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", PUBLISHED_BODY)
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert len(signatures(["a", "b"], "msg-1", "1700000000", "{}").split()) == 2
     with pytest.raises(Failure) as failed:
         signatures(["whsec_?"], "msg-1", "1", "")
@@ -152,9 +151,9 @@ def a_document(number: str = "INV-000001") -> ArDocument:
 
 
 @contextlib.asynccontextmanager
-async def example_receiver(port: int, store: Path) -> AsyncIterator[str]:
+async def example_receiver(port: int, store: Path, secret: str = SECRET) -> AsyncIterator[str]:
     """The example as a process of its own."""
-    command = [sys.executable, str(EXAMPLE), str(port), SECRET, str(store)]
+    command = [sys.executable, str(EXAMPLE), str(port), secret, str(store)]
     process = await asyncio.create_subprocess_exec(*command)
     try:
         url = f"http://127.0.0.1:{port}/hook"
@@ -194,3 +193,27 @@ async def test_the_example_receiver_takes_each_document_once(tmp_path: Path) -> 
         assert found == made == (await adapter.status("invoice", ["D1"]))["D1"]
         assert (await adapter.status("invoice", ["D2"]))["D2"] is None
     await adapter.close()
+
+
+async def test_the_example_receiver_refuses_what_the_contract_refuses(tmp_path: Path) -> None:
+    """A secret with whsec_; 409 for a known key with another body, which is a duplicate; 401 for a
+    signature or a time that is wrong, whatever the header holds.
+    """
+    async with example_receiver(free_port(), tmp_path / "kept.db", PUBLISHED) as url:
+        settings = {"base_url": url, "look_up": "yes"}
+        adapter = Webhook(host(LEDGER.capabilities, settings, {"secret": PUBLISHED}))
+        request = adapter.render(a_document(), "Mercy Hospital")
+        made = await create(adapter, a_document())
+        other = request.replace("Mercy", "Grace")
+        assert (await outcome_of(adapter, other)).failure == "duplicate"
+        assert await create(adapter, a_document()) == made
+        await adapter.close()
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            now = int(time.time())
+            for stamp, status in ((now, 200), (now - 400, 401), ("soon", 401), ("9" * 400, 401)):
+                headers = {
+                    "webhook-id": "D1",
+                    "webhook-timestamp": str(stamp),
+                    "webhook-signature": "v0,no " + signatures([PUBLISHED], "D1", str(stamp), ""),
+                }
+                assert (await client.get(url, headers=headers)).status_code == status, stamp
