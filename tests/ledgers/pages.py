@@ -26,6 +26,12 @@ def _without(characters: str) -> str:
     return f"; no {', '.join(names)}" if names else ""
 
 
+def _hosts(kind: AdapterSpec) -> str:
+    if kind.name == "file-drop":
+        return "any SFTP server at a public address with this host key; or a folder"
+    return ", ".join(f"`{host}`" for host in kind.allowed_hosts) or "any, over https"
+
+
 def table_of(kind: AdapterSpec) -> str:
     """What a page says about a kind's settings and abilities."""
     can = kind.capabilities
@@ -53,7 +59,7 @@ def table_of(kind: AdapterSpec) -> str:
         f"| a line needs | {LINE_CODES[kind.line_code]} |",
         f"| our number | {_at_most(kind.number_length)} |",
         f"| a customer's name | {_at_most(kind.name_length)}{_without(kind.name_without)} |",
-        f"| hosts | {', '.join(f'`{host}`' for host in kind.allowed_hosts) or 'any, over https'} |",
+        f"| hosts | {_hosts(kind)} |",
         f"| the billing company's tax basis | {can.tax_basis} |",
         f"| a repeat with the same key makes nothing new | {yes[can.request_key]} |",
         f"| a number is taken once | {yes[can.unique_number]} |",

@@ -157,7 +157,10 @@ def id_in(text: str, what: str) -> str:
 
 def day_in(text: str, form: str) -> date:
     """Read a date in the form of its column. Raises ValueError."""
-    return datetime.strptime(text, form or "%Y-%m-%d").date()
+    try:
+        return datetime.strptime(text, form or "%Y-%m-%d").date()
+    except re.error as error:
+        raise ValueError(f"{form!r} has a part of a date twice") from error
 
 
 def means(text: str, form: str, default: str) -> bool:

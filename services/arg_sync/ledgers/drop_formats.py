@@ -120,6 +120,15 @@ class Writer:
         if len(separator) != 1:
             raise ValueError("separator must be one character, or tab")
         columns = settings.get("columns") or ""
+        if columns.strip() and file_format != "csv":
+            raise ValueError(
+                f"columns describe a csv, and format is {file_format}: leave one of them out"
+            )
+        if separator != "," and not columns.strip():
+            raise ValueError(
+                f"separator is {text!r}, and only a file by columns has one:"
+                " name a column file in `columns`, or leave separator out"
+            )
         try:
             accounts = iif.Accounts.named(filter(None, (settings.get("accounts") or "").split(";")))
         except Refused as refused:

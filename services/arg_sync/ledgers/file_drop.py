@@ -357,7 +357,7 @@ LEDGER = AdapterSpec(
         Setting("format", "csv, xlsx, ubl, pdf or iif", default="csv"),
         Setting("per", "batch: a file for each batch; document: one for each", default=BATCH),
         Setting("columns", "column file of the CSV; empty: ours", default="", from_file=True),
-        Setting("separator", "between the columns of the CSV; tab for a tab", default=","),
+        Setting("separator", "between the columns of a column file; tab for a tab", default=","),
         Setting("country", "ubl: where an address names none, as in US", default=""),
         Setting("accounts", "iif: names, as in receivable=Debtors;income=Sales", default=""),
         Setting("checksum_file", "yes: NAME.sha256 is put before each file", default="yes"),
