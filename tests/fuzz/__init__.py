@@ -12,6 +12,7 @@ TARGETS = (
     "answers",
     "webhooks",
     "csv_files",
+    "dropped_files",
     "settings_files",
     "sealed_boxes",
 )

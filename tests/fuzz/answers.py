@@ -1,8 +1,9 @@
 """Answers of accounting systems: adapters return a value or a `Failure`, whatever is answered.
 
 A played vendor answers in memory; some of its answers, which the fuzzed bytes choose, are changed:
-their JSON, their status, or all of it. If the vendor made a document and said so by the status of
-its answer, a failure to read that answer must not be one after which the document is sent again.
+their JSON or XML, their status, or all of it. If the vendor made a document and said so by the
+status of its answer, a failure to read that answer must not be one after which the document is sent
+again.
 """
 
 import gzip
@@ -21,7 +22,7 @@ from joserfc.jwk import ECKey
 from services.arg_sync.ledgers import business_central as bc
 from services.arg_sync.ledgers import netsuite as ns
 from services.arg_sync.ledgers import quickbooks as qb
-from services.arg_sync.ledgers import tryton, xero
+from services.arg_sync.ledgers import sage_intacct, tryton, webhook, xero
 from services.arg_sync.ledgers.adapter import AdapterSpec, FrozenRequest
 from services.arg_sync.ledgers.documents import (
     CreditedInvoice,
@@ -31,10 +32,12 @@ from services.arg_sync.ledgers.documents import (
 )
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.http_client import HttpClient
-from tests.fuzz.hostile import Picks, changed, loop
+from tests.fuzz.hostile import Picks, changed, changed_xml, loop
 from tests.ledgers.fake import Asked, Reply
 from tests.ledgers.suite import Stage, document, host
 from tests.ledgers.vendors import business_central, netsuite, quickbooks
+from tests.ledgers.vendors import sage_intacct as played_intacct
+from tests.ledgers.vendors import webhook as played_webhook
 from tests.ledgers.vendors import xero as played_xero
 from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH
 
@@ -43,6 +46,7 @@ PAIR = ECKey.generate_key("P-256")
 ANSWERS_CHANGED = 24
 MOST_ANSWERS = 400
 ENDLESS = "the adapter asks without end"
+HIDDEN = ("canary", played_webhook.SECRET, *played_intacct.SECRETS.values())
 SENT_AGAIN = ("transient", "auth")
 """Failures after which arg_sync makes the same call again."""
 
@@ -151,6 +155,24 @@ KINDS: tuple[Kind, ...] = (
         },
         {"account": "1", "tax": "t"},
     ),
+    (
+        sage_intacct.LEDGER,
+        played_intacct.IntacctVendor,
+        {
+            "sender_id": played_intacct.SENDER,
+            "company_id": played_intacct.COMPANY,
+            "user_id": played_intacct.USER,
+            "base_currency": "USD",
+            "payment_account": "BOA",
+        },
+        {"account": "4000", "tax": "2200"},
+    ),
+    (
+        webhook.LEDGER,
+        played_webhook.WebhookVendor,
+        {"base_url": "https://bridge.example.com/hook", "look_up": "yes"},
+        {"account": "4000", "tax": "T10"},
+    ),
 )
 
 
@@ -202,6 +224,8 @@ class Wire:
             return status, gzip.compress(b"[" * (picks.number(64) << 12))
         if not body:
             return status, body
+        if body.startswith(b"<"):
+            return status, changed_xml(body, picks, 2)
         try:
             value = json.loads(body, parse_float=str)
         except ValueError:
@@ -219,6 +243,8 @@ def opened(kind: Kind, vendor: Any, picks: Picks) -> tuple[Any, Stage, Wire]:
         "refresh_token": REFRESH,
         "password": "canary-password",
         "private_key": PAIR.as_pem(private=True).decode(),
+        "secret": played_webhook.SECRET,
+        **played_intacct.SECRETS,
     }
     given = {"client_id": CLIENT_ID, **given}
     with (
@@ -253,7 +279,8 @@ async def scenario(kind: Kind, vendor: Any, picks: Picks, first: int) -> Failure
 def played_base(spec: AdapterSpec, client: HttpClient) -> str:
     """The part of the path that the played vendor does not know."""
     path = str(client.base.path).rstrip("/")
-    return {"xero": path.removesuffix(played_xero.BASE)}.get(spec.name, path)
+    kept = {"xero": path.removesuffix(played_xero.BASE), "sage-intacct": "", "webhook": ""}
+    return kept.get(spec.name, path)
 
 
 async def create(adapter: Any, wire: Wire, request: FrozenRequest) -> RemoteDocument:
@@ -316,4 +343,4 @@ def run(data: bytes) -> None:
     failed = loop().run_until_complete(scenario(kind, kind[1](), picks, first))
     if failed is not None:
         failed.message.encode()
-        assert "canary" not in failed.message, failed
+        assert not any(each in failed.message for each in HIDDEN), failed

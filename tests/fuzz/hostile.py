@@ -1,4 +1,4 @@
-"""Changes of good JSON that readers must survive: the fuzzed bytes choose where and what.
+"""Changes of good JSON and XML that readers must survive: the fuzzed bytes choose where and what.
 
 Random bytes hardly ever are JSON of the right form, so most inputs are a good document with values
 replaced by ones that broke readers elsewhere. The replacements are JSON text, because some of them
@@ -9,10 +9,13 @@ import asyncio
 import atexit
 import json
 from contextlib import ExitStack
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from lxml import etree
 
 CANARY = "Zaphod"
 """A value that messages about a rejection must not repeat."""
@@ -119,6 +122,35 @@ def changed(value: Any, picks: Picks, most: int = 3) -> bytes:
     for mark, with_text in raw.items():
         text = text.replace(mark, with_text)
     data = text.encode()
+    if picks.number(CUTS) == 1:
+        data = data[: picks.number(len(data) + 1)] + picks.rest[:100]
+    return data
+
+
+XML_HEADS = (b"", b'<!DOCTYPE x [<!ENTITY a "b">]>', b"<?xml version='1.1'?>", b"\xff\xfe", b" ")
+
+
+def changed_xml(content: bytes, picks: Picks, most: int = 3) -> bytes:
+    """XML, up to `most` elements of it with another text or name, left out or doubled."""
+    root = etree.fromstring(content)
+    raw: dict[bytes, bytes] = {}
+    for number in range(picks.number(most + 1)):
+        elements = list(root.iter())
+        one, how = elements[picks.number(len(elements))], picks.number(8)
+        parent = one.getparent()
+        if how == 1 and parent is not None:
+            parent.remove(one)
+        elif how == 2 and parent is not None:
+            parent.append(deepcopy(one))
+        elif how == 3:
+            one.tag = f"x{one.tag}"
+        else:
+            one.text = f"-raw-{number}-"
+            raw[one.text.encode()] = RAW[picks.number(len(RAW))].strip('"').encode()
+    data: bytes = XML_HEADS[picks.number(4 * len(XML_HEADS)) % len(XML_HEADS)]
+    data += etree.tostring(root)
+    for mark, text in raw.items():
+        data = data.replace(mark, text)
     if picks.number(CUTS) == 1:
         data = data[: picks.number(len(data) + 1)] + picks.rest[:100]
     return data
