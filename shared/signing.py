@@ -18,10 +18,10 @@ from typing import Annotated, Any
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import Refused
-from shared.events.field_types import Identifier
+from shared.events.field_types import Identifier, Name
 
 HEADER = "bo_signature"
 ALGORITHMS = ("Ed25519", "EdDSA")
@@ -38,7 +38,9 @@ _FIX = "sign the exact bytes of the value as docs/signing.md describes, and send
 
 warnings.filterwarnings("ignore", "EdDSA is deprecated")
 
+Client = Annotated[Name, Field(max_length=200)]
 Seconds = Annotated[float, Field(ge=0, le=2**40, allow_inf_nan=False)]
+_CLIENT: TypeAdapter[str] = TypeAdapter(Client)
 
 
 class Claims(BaseModel):
@@ -51,7 +53,7 @@ class Claims(BaseModel):
     iat: Seconds
     exp: Seconds
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    client: Annotated[str, Field(max_length=200)] = ""
+    client: Client = ""
 
 
 def invalid(why: str) -> Refused:
@@ -70,6 +72,18 @@ def named_key(token: str) -> str:
     if not isinstance(key_id, str):
         raise invalid("its header names no key (kid)")
     return key_id
+
+
+def named_client(token: str) -> str:
+    """Return where the sender of a signature says that it sits; "" if it does not say so.
+
+    Nothing is verified: it is for the record of a refusal.
+    """
+    try:
+        claims = json.loads(jws.extract_compact(token.encode()).payload)
+        return _CLIENT.validate_python(claims.get("client", ""))
+    except (JoseError, ValueError, TypeError, AttributeError, RecursionError):
+        return ""
 
 
 def verify(token: str, public_key: str, audience: str, value: bytes) -> Claims:

@@ -22,7 +22,7 @@ Grant = tuple[str, str]
 
 
 @dataclass
-class Office:
+class Senders:
     """Who may send commands, written as the owner of the tables would."""
 
     owner: AsyncEngine

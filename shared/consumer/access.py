@@ -6,7 +6,7 @@ permission. Roles are never taken from the command.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -77,9 +77,10 @@ async def verify(connection: AsyncConnection, command: AnyCommand, record: Recor
         if len(tokens) > 1:
             raise signing.invalid("there are two")
         token = (tokens[0] or b"").decode("ascii", "replace")
-        sender = Sender(key_id=signing.named_key(token)[:200])
+        key_id = signing.named_key(token)[:200]
+        sender = Sender(key_id, client=signing.named_client(token))
         key, grants = await _key_and_grants(connection, sender.key_id, command.actor)
-        sender = Sender(sender.key_id, key.program, key=key, grants=grants)
+        sender = replace(sender, program=key.program, key=key, grants=grants)
         claims = signing.verify(token, key.public_key, key.audience, record.value or b"")
     except Refused as refused:
         raise AccessRefused(refused, sender) from refused

@@ -1,5 +1,6 @@
 """Who is obeyed: signatures, keys and roles, on a real PostgreSQL through the real protocol."""
 
+import base64
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.console.queries.history import history
 from shared import telemetry
 from shared.consumer.records import Record
 from shared.consumer.unit_of_work import UnitOfWork
@@ -17,9 +19,9 @@ from shared.events.commands import SetCatalogItem
 from shared.events.commands.permissions import PERMISSIONS
 from shared.signing import HEADER, Signer
 from tests import builders
-from tests.conftest import Configure, EngineOf, process
+from tests.conftest import Configure, EngineOf, as_console, process
 from tests.sample_service import SERVICE, TOPIC, SampleService, sample
-from tests.signed import Office, signed
+from tests.signed import Senders, signed
 
 ITEM: dict[str, Any] = {"name": "An item", "amount": "5.00", "currency": "USD"}
 DAY = 86_400.0
@@ -27,10 +29,10 @@ Send = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
-def office(engine_of: EngineOf, configure: Configure) -> Office:
+def senders(engine_of: EngineOf, configure: Configure) -> Senders:
     """Commands need signatures here."""
     configure(commands="signed")
-    return Office(engine_of("owner"))
+    return Senders(engine_of("owner"))
 
 
 @pytest.fixture
@@ -53,17 +55,17 @@ def item(command_id: str, actor: str, item_id: str = "I-1") -> Any:
     )
 
 
-async def samples(office: Office) -> list[str]:
+async def samples(senders: Senders) -> list[str]:
     """What commands had carried out."""
-    return [row[0] for row in await office.select("SELECT sample_id FROM fee_realizer.sample")]
+    return [row[0] for row in await senders.select("SELECT sample_id FROM fee_realizer.sample")]
 
 
-async def test_a_signed_command_is_carried_out(office: Office, send: Send) -> None:
+async def test_a_signed_command_is_carried_out(senders: Senders, send: Send) -> None:
     """The history has the key, its program and where the sender says it is."""
-    signer = await office.add_program("pricing", ("manager", ""))
+    signer = await senders.add_program("pricing", ("manager", ""))
     answer = await send(signed(signer, item("c-1", "pricing")))
-    assert (answer["outcome"], await samples(office)) == ("accepted", ["I-1"])
-    (row,) = await office.select("SELECT key_id, program, client FROM fee_realizer.command")
+    assert (answer["outcome"], await samples(senders)) == ("accepted", ["I-1"])
+    (row,) = await senders.select("SELECT key_id, program, client FROM fee_realizer.command")
     assert (row.key_id, row.program) == (signer.key_id, "pricing") and row.client
 
 
@@ -90,6 +92,13 @@ def _key_id_of_mine_signed_by_other(mine: Signer, other: Signer) -> Record:
     _, *rest = signed(other, item("c-1", "pricing")).headers[0][1].split(b".")  # type: ignore[union-attr]
     mine_header, *_ = signed(mine, item("c-1", "pricing")).headers[0][1].split(b".")  # type: ignore[union-attr]
     return _with_header(item("c-1", "pricing"), b".".join([mine_header, *rest]))
+
+
+def _claiming(client: str) -> bytes:
+    """A token that no key made, whose sender says that it sits there."""
+    parts = ({"alg": "Ed25519", "kid": "nobody's"}, {"client": client})
+    coded = [base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=") for each in parts]
+    return b".".join([*coded, b"AA"])
 
 
 FORGED: dict[str, tuple[Forge, str]] = {
@@ -154,13 +163,13 @@ FORGED: dict[str, tuple[Forge, str]] = {
 }
 
 
-async def test_what_proves_nothing_is_refused_and_kept(office: Office, send: Send) -> None:
+async def test_what_proves_nothing_is_refused_and_kept(senders: Senders, send: Send) -> None:
     """The refusal is answered, counted, and stored with who, which key, from where and why.
 
     It does not use up the command id: the true command under it is carried out.
     """
-    mine = await office.add_program("pricing", ("manager", ""))
-    other = await office.add_program("reporting", ("manager", ""))
+    mine = await senders.add_program("pricing", ("manager", ""))
+    other = await senders.add_program("reporting", ("manager", ""))
     for what, (forge, code) in FORGED.items():
         count = telemetry.COMMANDS_REFUSED.labels(SERVICE, code)._value
         before = count.get()
@@ -171,37 +180,81 @@ async def test_what_proves_nothing_is_refused_and_kept(office: Office, send: Sen
         assert answer["message"] and answer["fix"], what
         assert count.get() == before + 1, what
         assert await send(forged) == answer, "a record that is read again gets its answer again"
-        (row,) = await office.select(
+        (row,) = await senders.select(
             f"SELECT * FROM fee_realizer.refused_command WHERE record_offset = {forged.offset}"
         )
         assert (row.command_id, row.partition_no) == ("c-1", 0), what
         assert row.result["message"] == answer["message"], what
-    assert await samples(office) == []
+    assert await samples(senders) == []
     assert (await send(signed(mine, item("c-1", "pricing"))))["outcome"] == "accepted"
 
 
-async def test_the_same_command_gets_its_first_answer_for_ever(office: Office, send: Send) -> None:
+REFUSED = (
+    "no signature",
+    "an unknown key",
+    "another actor in the body",
+    "another body",
+    "expired before it was appended",
+)
+
+
+async def test_every_refusal_is_in_the_history(senders: Senders, send: Send) -> None:
+    """With who, from where and why, whatever was refused: asked for by what it was about."""
+    mine = await senders.add_program("pricing", ("viewer", ""))
+    other = await senders.add_program("reporting", ("manager", ""))
+    sent = [FORGED[what][0](mine, other) for what in REFUSED]
+    sent.append(signed(mine, item("c-1", "pricing")))
+    sent.append(_with_header(item("c-1", "pricing"), _claiming("two\x00words")))
+    answers = [await send(each) for each in sent]
+    async with as_console(senders.owner) as connection:
+        entries = {
+            (each["code"], each["actor"], each["message"]): each
+            for subject in ("I-1", "I-2")
+            for each in await history(connection, subject)
+        }
+    for record, answer in zip(sent, answers, strict=True):
+        actor = json.loads(record.value or b"")["actor"]
+        entry = entries.pop((answer["code"], actor, answer["message"]))
+        assert entry["outcome"] == "refused" and entry["what"] == "set-catalog-item"
+        says = answer["code"] != "not_signed" and record is not sent[-1]
+        assert bool(entry["client"]) == says, "what is signed says from where"
+    assert not entries
+    codes = [each["code"] for each in answers]
+    assert codes == [
+        "not_signed",
+        "key_unknown",
+        "other_actor",
+        "signature_invalid",
+        "signature_expired",
+        "not_permitted",
+        "key_unknown",
+    ]
+
+
+async def test_the_same_command_gets_its_first_answer_for_ever(
+    senders: Senders, send: Send
+) -> None:
     """Years later, with a signature long expired, a disabled key and no role, the same id and body
     gets the stored answer; a changed body proves nothing.
     """
-    signer = await office.add_program("pricing", ("manager", ""))
+    signer = await senders.add_program("pricing", ("manager", ""))
     sent = signed(signer, item("c-1", "pricing"))
     first = await send(sent)
-    await office.change("UPDATE invoicer.program_key SET disabled_at = now()")
-    await office.change("DELETE FROM invoicer.role_grant")
+    await senders.change("UPDATE invoicer.program_key SET disabled_at = now()")
+    await senders.change("DELETE FROM invoicer.role_grant")
     later = int((time.time() + 5 * 365 * DAY) * 1000)
     assert await send(sent._replace(offset=99, appended_ms=later)) == first
     changed = sent._replace(value=(sent.value or b"").replace(b"I-1", b"I-2"), offset=100)
     assert (await send(changed))["code"] == "signature_invalid"
-    assert await samples(office) == ["I-1"]
+    assert await samples(senders) == ["I-1"]
 
 
-async def test_what_waited_during_an_outage_is_carried_out(office: Office, send: Send) -> None:
+async def test_what_waited_during_an_outage_is_carried_out(senders: Senders, send: Send) -> None:
     """The broker received it in time, so the time at which the service reads it does not matter.
 
     Where the broker gives no time, the sender's is not believed: the clock counts.
     """
-    signer = await office.add_program("pricing", ("manager", ""))
+    signer = await senders.add_program("pricing", ("manager", ""))
     last_week = time.time() - 7 * DAY
     queued = signed(signer, item("c-1", "pricing"), at=last_week, appended=last_week + 299)
     assert (await send(queued._replace(appended_ms=None)))["code"] == "signature_expired"
@@ -210,24 +263,26 @@ async def test_what_waited_during_an_outage_is_carried_out(office: Office, send:
     assert (await send(late))["code"] == "signature_expired"
 
 
-async def test_a_disabled_key_and_a_replaced_one_end(office: Office, send: Send) -> None:
+async def test_a_disabled_key_and_a_replaced_one_end(senders: Senders, send: Send) -> None:
     """A disabled key is refused whenever its command was sent; a replaced one from its end on."""
-    signer = await office.add_program("pricing", ("manager", ""))
-    await office.change("UPDATE invoicer.program_key SET valid_until = now()")
+    signer = await senders.add_program("pricing", ("manager", ""))
+    await senders.change("UPDATE invoicer.program_key SET valid_until = now()")
     assert (await send(signed(signer, item("c-1", "pricing"))))["code"] == "key_disabled"
     earlier = signed(signer, item("c-1", "pricing"), at=time.time() - 60)
     assert (await send(earlier))["outcome"] == "accepted"
-    await office.change("UPDATE invoicer.program_key SET disabled_at = now()")
+    await senders.change("UPDATE invoicer.program_key SET disabled_at = now()")
     earlier = signed(signer, item("c-2", "pricing", "I-2"), at=time.time() - 60)
     answer = await send(earlier)
     assert answer["code"] == "key_disabled" and "disabled at" in answer["message"]
 
 
-async def test_a_console_signs_for_people_whose_own_roles_count(office: Office, send: Send) -> None:
+async def test_a_console_signs_for_people_whose_own_roles_count(
+    senders: Senders, send: Send
+) -> None:
     """A key that may assert actors lends its own roles to no one. A disabled person has none."""
-    console = await office.add_program("console", ("manager", ""), asserts_actors=True)
-    await office.add_person("pat", ("manager", ""))
-    await office.add_person("kim", ("clerk", ""))
+    console = await senders.add_program("console", ("manager", ""), asserts_actors=True)
+    await senders.add_person("pat", ("manager", ""))
+    await senders.add_person("kim", ("clerk", ""))
     answer = await send(signed(console, item("c-1", "kim"), actor="kim"))
     assert answer["code"] == "not_permitted"
     assert answer["message"] == "set-catalog-item needs the role manager; kim has clerk"
@@ -237,21 +292,23 @@ async def test_a_console_signs_for_people_whose_own_roles_count(office: Office, 
     )
     assert (await send(signed(console, item("c-3", "pat"), actor="kim")))["code"] == "other_actor"
     assert (await send(signed(console, item("c-4", "pat"), actor="pat")))["outcome"] == "accepted"
-    await office.change("UPDATE invoicer.person SET enabled = false")
+    await senders.change("UPDATE invoicer.person SET enabled = false")
     answer = await send(signed(console, item("c-5", "pat", "I-5"), actor="pat"))
     assert answer["code"] == "not_permitted"
 
 
-async def test_a_limited_role_does_not_reach_what_concerns_all(office: Office, send: Send) -> None:
+async def test_a_limited_role_does_not_reach_what_concerns_all(
+    senders: Senders, send: Send
+) -> None:
     """Catalog items are of no billing company, so a role for one of them is not enough."""
-    signer = await office.add_program("pricing", ("manager", "acme-us"), ("viewer", ""))
+    signer = await senders.add_program("pricing", ("manager", "acme-us"), ("viewer", ""))
     answer = await send(signed(signer, item("c-1", "pricing")))
     assert answer["code"] == "other_billing_company"
     assert "all billing companies" in answer["message"] and "acme-us" in answer["message"]
 
 
 async def test_whoever_created_something_does_not_approve_it(
-    office: Office, send: Send, monkeypatch: pytest.MonkeyPatch
+    senders: Senders, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rule of four eyes, declared for a command, holds with signatures and without.
 
@@ -269,20 +326,20 @@ async def test_whoever_created_something_does_not_approve_it(
 
             return replace(super().dispatcher(), authors_of={SetCatalogItem: authors})
 
-    await office.change("INSERT INTO fee_realizer.sample VALUES ('D', 1, '{\"by\": \"creator\"}')")
-    creator = await office.add_program("creator", ("manager", ""))
-    other = await office.add_program("other", ("manager", ""))
+    await senders.change("INSERT INTO fee_realizer.sample VALUES ('D', 1, '{\"by\": \"creator\"}')")
+    creator = await senders.add_program("creator", ("manager", ""))
+    other = await senders.add_program("other", ("manager", ""))
     answer = await send(signed(creator, item("c-1", "creator")), Drafts())
     assert (answer["code"], answer["fix"]) == ("four_eyes", "ask another person who may send it")
     assert (await send(signed(other, item("c-2", "other")), Drafts()))["outcome"] == "accepted"
 
 
 async def test_open_commands_need_no_signature_but_a_false_one_is_refused(
-    office: Office, send: Send, configure: Configure
+    senders: Senders, send: Send, configure: Configure
 ) -> None:
     """In the open mode of an embedded stack, what is signed is checked as elsewhere."""
     configure(commands="open")
-    mine = await office.add_program("pricing", ("viewer", ""))
+    mine = await senders.add_program("pricing", ("viewer", ""))
     unsigned = builders.record("operator-commands", item("c-1", "anybody"))
     assert (await send(unsigned))["outcome"] == "accepted"
     assert (await send(_other_body(mine, mine)))["code"] == "signature_invalid"
@@ -290,23 +347,23 @@ async def test_open_commands_need_no_signature_but_a_false_one_is_refused(
 
 
 async def test_a_replayed_dead_letter_keeps_its_signature_and_time(
-    office: Office, send: Send, unit_of_work: UnitOfWork
+    senders: Senders, send: Send, unit_of_work: UnitOfWork
 ) -> None:
     """A command that the database refused is carried out later as it was signed, and only so.
 
     Its own sender must have been permitted; a corrected value is not what he signed.
     """
-    admin = await office.add_program("admin", ("admin", ""))
-    signer = await office.add_program("pricing", ("manager", ""))
-    clerk = await office.add_program("clerk", ("clerk", ""))
-    await office.change("ALTER TABLE fee_realizer.sample ADD CHECK (sample_id NOT LIKE 'I-%')")
+    admin = await senders.add_program("admin", ("admin", ""))
+    signer = await senders.add_program("pricing", ("manager", ""))
+    clerk = await senders.add_program("clerk", ("clerk", ""))
+    await senders.change("ALTER TABLE fee_realizer.sample ADD CHECK (sample_id NOT LIKE 'I-%')")
     last_week = time.time() - 7 * DAY
     for one in (signer, clerk):
         refused = signed(one, item(f"c-{one.program}", one.program), at=last_week)
         await process(unit_of_work, SampleService().dispatcher().subscription(), [refused])
-    dead_letters = await office.select("SELECT dead_letter_id FROM fee_realizer.dead_letter")
+    dead_letters = await senders.select("SELECT dead_letter_id FROM fee_realizer.dead_letter")
     assert len(dead_letters) == 1, "the clerk's never reached the database"
-    await office.change("ALTER TABLE fee_realizer.sample DROP CONSTRAINT sample_sample_id_check")
+    await senders.change("ALTER TABLE fee_realizer.sample DROP CONSTRAINT sample_sample_id_check")
 
     async def replay(an_id: str, **more: Any) -> dict[str, Any]:
         command = builders.command(
@@ -325,25 +382,25 @@ async def test_a_replayed_dead_letter_keeps_its_signature_and_time(
         "not_signed",
         "a corrected command is not what its sender signed",
     )
-    await office.change("UPDATE invoicer.role_grant SET role = 'clerk' WHERE actor = 'pricing'")
+    await senders.change("UPDATE invoicer.role_grant SET role = 'clerk' WHERE actor = 'pricing'")
     assert (await replay("r-2"))["code"] == "not_permitted"
-    await office.change("UPDATE invoicer.role_grant SET role = 'manager' WHERE actor = 'pricing'")
+    await senders.change("UPDATE invoicer.role_grant SET role = 'manager' WHERE actor = 'pricing'")
     assert (await replay("r-3"))["outcome"] == "accepted"
-    assert await samples(office) == ["I-1"]
+    assert await samples(senders) == ["I-1"]
     assert (
-        await office.select("SELECT * FROM fee_realizer.refused_command WHERE actor = 'pricing'")
+        await senders.select("SELECT * FROM fee_realizer.refused_command WHERE actor = 'pricing'")
         == []
     )
 
 
 async def test_other_records_need_no_signature(
-    office: Office, send: Send, unit_of_work: UnitOfWork
+    senders: Senders, send: Send, unit_of_work: UnitOfWork
 ) -> None:
     """Signatures are for commands; a corrected dead letter of an input topic is replayed."""
-    admin = await office.add_program("admin", ("admin", ""))
+    admin = await senders.add_program("admin", ("admin", ""))
     bad = builders.record(TOPIC, sample("bear")[:-1])
     await process(unit_of_work, SampleService().subscription(), [bad])
-    (number,) = await office.select("SELECT dead_letter_id FROM fee_realizer.dead_letter")
+    (number,) = await senders.select("SELECT dead_letter_id FROM fee_realizer.dead_letter")
     command = builders.command(
         "replay-dead-letter",
         actor="admin",
@@ -352,4 +409,4 @@ async def test_other_records_need_no_signature(
         value=sample("bear").decode(),
     )
     assert (await send(signed(admin, command)))["outcome"] == "accepted"
-    assert await samples(office) == ["bear"]
+    assert await samples(senders) == ["bear"]

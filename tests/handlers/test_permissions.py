@@ -12,7 +12,7 @@ from shared.events.commands.permissions import PERMISSIONS, ROLES, permission_of
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.contracts.examples import COMMANDS
 from tests.contracts.generate import SERVICES
-from tests.signed import Office, signed
+from tests.signed import Senders, signed
 
 MAY: Mapping[str, str] = {
     "viewer": "",
@@ -75,12 +75,12 @@ async def test_every_role_tries_every_command(
 ) -> None:
     """A role too low is refused and told which role may; another billing company is refused."""
     configure(commands="signed")
-    office = Office(engine_of("owner"))
-    console = await office.add_program("console", asserts_actors=True)
+    senders = Senders(engine_of("owner"))
+    console = await senders.add_program("console", asserts_actors=True)
     for role in ROLES:
-        await office.add_person(role, (role, ""))
-        await office.add_person(f"{role} of another", (role, OTHER))
-    await office.change(
+        await senders.add_person(role, (role, ""))
+        await senders.add_person(f"{role} of another", (role, OTHER))
+    await senders.change(
         "INSERT INTO fee_realizer.requirement (requirement_id, known, billing_company)"
         " VALUES ('REQ-1', true, :company)",
         company=COMPANY,

@@ -31,7 +31,7 @@ from tests import builders
 from tests.conftest import Configure, as_superuser, database_address, new_database
 from tests.kafka_users import prepare
 from tests.running import Observer, Sent, answers, command, publish, records_of, until
-from tests.signed import Office
+from tests.signed import Senders
 from tests.system.driver import Keeper, kept
 from tests.system.dump import dump
 from tests.system.workload import TODAY, Phase, Workload
@@ -153,7 +153,7 @@ async def new_run(
         "PATH": "/usr/bin:/bin",
     }
     if signed:
-        environment |= await Office(engine).sign_everything(configure, folder)
+        environment |= await Senders(engine).sign_everything(configure, folder)
     yield Run(made, environment, folder, url, Observer(owner))
     await engine.dispose()
 

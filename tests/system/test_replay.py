@@ -29,7 +29,7 @@ from tests.running import (
     running,
     until,
 )
-from tests.signed import Office
+from tests.signed import Senders
 
 DOCUMENTS = 10_000
 REQUIREMENTS = 200
@@ -245,8 +245,8 @@ async def test_replay_changes_no_table_and_publishes_nothing(
     answers although the key is disabled since.
     """
     observer = Observer(engine_of)
-    office = Office(engine_of("owner"))
-    stack |= await office.sign_everything(configure, tmp_path)
+    senders = Senders(engine_of("owner"))
+    stack |= await senders.sign_everything(configure, tmp_path)
     async with running(stack, tmp_path, today=TODAY, tick_seconds=1):
         await history(observer)
         await until(
@@ -266,7 +266,7 @@ async def test_replay_changes_no_table_and_publishes_nothing(
         )
         > 100
     )
-    await office.change("UPDATE invoicer.program_key SET disabled_at = now()")
+    await senders.change("UPDATE invoicer.program_key SET disabled_at = now()")
     tables, said = await observer.digest(MAY_CHANGE), await ends(OUTPUT)
     assert len(tables) > 40, "the digest looks at everything"
     await to_the_beginning()

@@ -21,7 +21,7 @@ from tests import builders
 from tests.conftest import Configure, EngineOf
 from tests.docs.examples import ROOT
 from tests.running import Sent, answers, publish, running, until
-from tests.signed import Office, signed
+from tests.signed import Senders, signed
 
 BRIEFLY = 6.0
 
@@ -79,8 +79,8 @@ async def test_signed_commands_over_kafka(
     A recorded command gets its first answer; the CLI adds, rotates and disables keys with the key
     of the first admin, and the program of the documentation signs with one of them.
     """
-    office = Office(engine_of("owner"))
-    pricing = await office.add_program("pricing", ("manager", ""))
+    senders = Senders(engine_of("owner"))
+    pricing = await senders.add_program("pricing", ("manager", ""))
     now = time.time()
     late = signed(pricing, time_group("late", "pricing", "G-2"), at=now - 600)
     unsigned = signed(pricing, time_group("unsigned", "pricing", "G-3"))._replace(headers=())
@@ -101,7 +101,7 @@ async def test_signed_commands_over_kafka(
             "signature_expired",
         ]
         await _keys(tmp_path, configure)
-    groups = await office.select("SELECT time_group FROM invoicer.time_group ORDER BY 1")
+    groups = await senders.select("SELECT time_group FROM invoicer.time_group ORDER BY 1")
     assert [row.time_group for row in groups] == ["G-1", "G-4", "G-5"]
 
 
