@@ -213,7 +213,7 @@ async def publish(records: Iterable[Sent]) -> None:
     """Put records on their topics, each partition in the given order, and await all
     acknowledgements. Commands are signed if the setting `key_file` names a key.
     """
-    signer = find_signer() if settings().key_file else None
+    signer = own_signer()
     producer = AIOKafkaProducer(
         **kafka_access().client_options(),
         enable_idempotence=True,
@@ -229,7 +229,7 @@ async def publish(records: Iterable[Sent]) -> None:
                 one.value,
                 key=one.key,
                 partition=one.partition,
-                headers=_signature(signer, one),
+                headers=headers_of(one, signer),
             )
             for one in records
         ]
@@ -238,7 +238,13 @@ async def publish(records: Iterable[Sent]) -> None:
         await producer.stop()
 
 
-def _signature(signer: Signer | None, one: Sent) -> list[tuple[str, bytes | None]]:
+def own_signer() -> Signer | None:
+    """The key with which this process signs; None if the setting `key_file` names none."""
+    return find_signer() if settings().key_file else None
+
+
+def headers_of(one: Sent, signer: Signer | None) -> list[tuple[str, bytes | None]]:
+    """The headers of a record: its own, or a signature if it is a command."""
     if signer is None or one.headers or one.topic != OPERATOR_COMMANDS.name or not one.value:
         return list(one.headers)
     return [(HEADER, signer.sign(one.value, time.time(), json.loads(one.value)["actor"]))]

@@ -27,7 +27,16 @@ from shared.broker.security import kafka_access
 from shared.broker.topics import all_topics, full_name
 from shared.events.commands import AnyCommand
 from tests import builders
-from tests.running import WORKERS, Sent, command, event, partitions_of, until
+from tests.running import (
+    WORKERS,
+    Sent,
+    command,
+    event,
+    headers_of,
+    own_signer,
+    partitions_of,
+    until,
+)
 from tests.system.driver import Keeper, Kept, kept
 from tests.system.kill_runs import Run, ask, named, snoozes_and_edits, wait_until_quiet
 from tests.system.workload import WEEKS, Workload
@@ -237,7 +246,7 @@ class Storm:
         if journal:
             self.sent += records
         codec = None if self._calm else self.rng.choice(CODECS)
-        last = time.monotonic() + SENDING_SECONDS
+        last, signer = time.monotonic() + SENDING_SECONDS, own_signer()
         while records:
             try:
                 async with AIOKafkaProducer(
@@ -248,7 +257,11 @@ class Storm:
                 ) as producer:
                     waiting = [
                         await producer.send(
-                            full_name(one.topic), one.value, key=one.key, partition=one.partition
+                            full_name(one.topic),
+                            one.value,
+                            key=one.key,
+                            partition=one.partition,
+                            headers=headers_of(one, signer),
                         )
                         for one in records
                     ]

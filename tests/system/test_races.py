@@ -120,7 +120,7 @@ async def meet(harness: RaceHarness, first: tuple[Replica, str, Sent], second: S
 
 
 async def test_a_revision_while_a_batch_closes(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """40 h are open, a batch closes, a revision has 38 h.
 
@@ -128,7 +128,7 @@ async def test_a_revision_while_a_batch_closes(
     first, and the batch bills 38 h. Never both lines billed, never neither.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
         await harness.also("fee_realizer")
         cases = {
@@ -165,7 +165,7 @@ async def test_a_revision_while_a_batch_closes(
 
 
 async def test_two_revisions_from_two_workers(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """Revisions 2 (38 h) and 3 (36 h) of one document at two workers.
 
@@ -173,7 +173,7 @@ async def test_two_revisions_from_two_workers(
     Both end with 36 h, whether the document was known before or not.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("fee_realizer", TIME)
         await harness.also("invoicer")
         cases = {
@@ -210,7 +210,7 @@ async def test_two_revisions_from_two_workers(
 
 
 async def test_two_realizations_at_two_invoicers(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """Realizations 1 (40 h) and 2 (38 h) at two workers.
 
@@ -218,7 +218,7 @@ async def test_two_realizations_at_two_invoicers(
     or 2 is settled and 1 is a repeat. In both one line of 38 h is open.
     """
     observer = Observer(engine_of, ("invoicer",), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("invoicer", PUBLISHED)
         for newer_first, company in ((False, "older"), (True, "newer")):
             hours = ((left, 1, "40"), (right, 2, "38"))
@@ -267,7 +267,7 @@ async def _none_waits(observer: Observer) -> bool:
 
 
 async def test_batches_at_two_invoicers(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """Two weeks are open, and two batches are requested at two workers.
 
@@ -276,7 +276,7 @@ async def test_batches_at_two_invoicers(
     the same command twice: one batch, and the one answer twice.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("invoicer", ASK)
         await harness.also("fee_realizer")
         companies = [

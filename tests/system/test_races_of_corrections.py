@@ -56,7 +56,7 @@ def credit(company: str, quantity: str) -> AnyCommand:
 
 
 async def test_an_adjustment_while_a_batch_closes(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """An adjustment to 38 h arrives while a batch closes.
 
@@ -66,7 +66,7 @@ async def test_an_adjustment_while_a_batch_closes(
     batch closes a credit note. Never both, never neither.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
         await harness.also("fee_realizer")
         points = {
@@ -118,7 +118,7 @@ async def test_an_adjustment_while_a_batch_closes(
 
 
 async def test_a_credit_while_a_batch_runs(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """3.5 of 40 invoiced hours are credited to rebill during a batch.
 
@@ -127,7 +127,7 @@ async def test_a_credit_while_a_batch_runs(
     the next week and the 3.5 h on number 3. Numbers have no gap, and no hour is billed twice.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("invoicer", ASK)
         await harness.also("fee_realizer")
         cases = [
@@ -188,7 +188,7 @@ async def _lines(observer: Observer, company: str) -> list[Any]:
 
 
 async def test_a_credit_while_its_document_is_settled(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """3.5 of 40 invoiced hours are credited to rebill.
 
@@ -196,7 +196,7 @@ async def test_a_credit_while_its_document_is_settled(
     36.5 h are billed.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
         await harness.also("fee_realizer")
         for company in ("credit-first", "settled-first"):

@@ -48,14 +48,14 @@ async def realizations_of(observer: Observer, company: str) -> list[tuple[int, s
 
 
 async def test_a_rate_change_while_a_timesheet_is_priced(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """40 h arrive while their bill rate changes from 50 to 55: the open line is 40 h at 55.
 
     Either the timesheet is first, priced at 50 and again at 55, or the rate is first.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         (realizer,) = await harness.start("fee_realizer", ASK, replicas=1)
         await harness.also("invoicer")
         cases = {
@@ -93,7 +93,7 @@ async def test_a_rate_change_while_a_timesheet_is_priced(
 
 
 async def test_a_rate_change_while_a_batch_closes(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    signed_stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """40 h at 50 are open when a batch closes and their bill rate becomes 55.
 
@@ -102,7 +102,7 @@ async def test_a_rate_change_while_a_batch_closes(
     first, and the batch bills 55.
     """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+    async with race_harness(signed_stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
         await harness.also("fee_realizer")
         cases = {

@@ -36,14 +36,14 @@ def own_servers() -> Iterator[Servers]:
 async def test_a_storm_changes_nothing(
     own_servers: Servers, configure: Configure, seed: int
 ) -> None:
-    """Sixty faults while a month is priced, billed, credited and re-priced.
+    """Sixty faults while a month is priced, billed, credited and re-priced by signed commands.
 
     Verify finds nothing, all that was sent is accounted for, nothing of an aborted transaction
     exists, and the business rows are those of the undisturbed run of the seed.
     """
     results = []
     for faults in (0, FAULTS):
-        async with new_run(own_servers, configure) as run:
+        async with new_run(own_servers, configure, signed=True) as run:
             keeper = Keeper(run.environment, run.folder)
             storm = Storm(run, keeper, seed, faults, ONLY)
             await storm.play(Month(Workload(seed, documents=600, offices=8)).phases())
