@@ -27,7 +27,8 @@ help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
 	@echo "make test     all tests, three at a time (ARGS='-k name' for some, AT_ONCE=0 in one process)"
 	@echo "make check    style, types, import contracts and the fast tests"
-	@echo "make nightly  2,000 new random histories on all cores (HISTORIES=400 for another number)"
+	@echo "make nightly  tests that take hours, on all cores: 2,000 new random histories (HISTORIES=400 for"
+	@echo "              another number), all recorded ones, long random deliveries, storms (as root)"
 	@echo "make mutants  changes the rules one by one and prints how many changes the fast tests see"
 	@echo "make fuzz     every reader of foreign input for SECONDS=60 of CPU time each (Linux on x86_64)"
 	@echo "make bench    the benchmarks, as a table of ratios"
@@ -74,7 +75,7 @@ check: install
 	$(VENV)/bin/python -m pytest -q -p tests.skips $(FAST)
 
 nightly: install
-	@HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest -q -p tests.skips -m nightly -n auto --dist worksteal tests/histories $(ARGS)
+	@HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest -q -p tests.skips -p tests.histories.summary -m nightly -n auto --dist worksteal $(ARGS)
 
 mutants: install
 	@$(SYNC) --group mutants --no-install-package setproctitle

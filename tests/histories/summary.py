@@ -1,4 +1,8 @@
-"""Reports how many histories ran, also when pytest distributes them over processes."""
+"""A pytest plugin: reports how many histories ran, also when pytest distributes them.
+
+`make nightly` loads it by name, because a conftest below the folder that pytest is given is not
+read by the process that reports.
+"""
 
 from typing import Any
 
