@@ -85,6 +85,18 @@ async def test_a_wrong_secret_is_sent_once_and_stops() -> None:
         assert failed.value.failure == "auth" and len(vendor_of(stage).asked) == 1
 
 
+async def test_a_refusal_that_quotes_our_secret_does_not_show_it() -> None:
+    """A receiver that prints what it was given; the stored message has no secret."""
+    async with webhook_stage() as stage:
+        quoted = Reply.of(422, {"error": f"not {SECRET} but another"})
+        vendor_of(stage).handle = lambda asked: quoted  # type: ignore[method-assign]
+        with pytest.raises(Failure) as failed:
+            await stage.port.check()
+        refused = await outcome_of(stage.port, stage.port.render(document(stage), "Mercy"))
+        for each in (failed.value, refused):
+            assert "but another" in each.message and SECRET not in f"{each.message} {each.raw}"
+
+
 async def test_a_document_has_one_key_whatever_the_engine_calls_the_request() -> None:
     """A retry after a fix is a new request under a new key of the engine; the receiver sees the
     key of the document, so it cannot make a second one.

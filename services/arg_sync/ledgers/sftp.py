@@ -28,6 +28,7 @@ from services.arg_sync.ledgers.folders import (
     no_space,
     too_large,
 )
+from services.arg_sync.ledgers.http_client import without
 from services.arg_sync.ledgers.network import is_allowed, is_public, is_test_host
 
 CONNECT_SECONDS = 15.0
@@ -54,6 +55,7 @@ class SftpFolder:
         if not self._user:
             raise _bad("an SFTP server needs the setting user")
         self._known_hosts = known_hosts(context.settings.get("host_key") or "")
+        self._hide: frozenset[str] = frozenset()
         self._opened: tuple[asyncssh.SSHClientConnection, asyncssh.SFTPClient] | None = None
         self._lock = asyncio.Lock()
 
@@ -173,16 +175,18 @@ class SftpFolder:
             async with asyncio.timeout(self._seconds):
                 yield sftp
         except asyncssh.SFTPPermissionDenied as error:
-            raise Failure("permanent", "not_permitted", f"{path}: {error.reason}") from error
+            raise Failure(
+                "permanent", "not_permitted", f"{path}: {self._clean(error.reason)}"
+            ) from error
         except FULL as error:
-            raise no_space(path, error.reason) from error
+            raise no_space(path, self._clean(error.reason)) from error
         except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as error:
             raise await self._broken(error.reason) from error
         except asyncssh.SFTPError as error:
             raise Failure(
                 "transient",
                 "sftp",
-                f"{path}: the server says {error.reason!r} (code {error.code});"
+                f"{path}: the server says {self._clean(error.reason)!r} (code {error.code});"
                 " a full disk is among the causes",
                 everywhere=True,
             ) from error
@@ -192,12 +196,19 @@ class SftpFolder:
         except (asyncssh.Error, OSError) as error:
             raise await self._broken(str(error)) from error
 
+    def _clean(self, text: str) -> str:
+        """Replace our secrets in what the server says."""
+        return without(self._hide, text)
+
     async def _broken(self, reason: str) -> Failure:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened[0].abort()
         return Failure(
-            "transient", "cut", f"{self._host}: the connection failed: {reason}", everywhere=True
+            "transient",
+            "cut",
+            f"{self._host}: the connection failed: {self._clean(reason)}",
+            everywhere=True,
         )
 
     async def _client(self) -> asyncssh.SFTPClient:
@@ -205,6 +216,7 @@ class SftpFolder:
             if self._opened is not None and not self._opened[0].is_closed():
                 return self._opened[1]
             secrets = await self._secret_store.read()
+            self._hide = frozenset(secrets.values.values())
             async with self._secret_store.login(secrets.version):
                 self._opened = await self._open(secrets.values)
             return self._opened[1]
@@ -248,7 +260,7 @@ class SftpFolder:
             raise self._away(f"{type(error).__name__}: {error}") from error
 
     def _away(self, reason: str) -> Failure:
-        message = f"{self._host}:{self._port} cannot be reached: {reason}"
+        message = f"{self._host}:{self._port} cannot be reached: {self._clean(reason)}"
         return Failure("transient", "unreachable", message, everywhere=True)
 
     async def _address(self) -> str:

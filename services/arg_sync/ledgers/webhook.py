@@ -102,7 +102,7 @@ class Webhook:
         )
         if response.status == 409:
             raise Failure("duplicate", "key_taken", f"HTTP 409: {response.words}")
-        _require_success(response, writes=True)
+        self._require_success(response, writes=True)
         return [_remote(response, _sent(one.request), writes=True)]
 
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
@@ -156,7 +156,7 @@ class Webhook:
             if isinstance(response.json(writes=False), dict):
                 return None
             raise unreadable("HTTP 404 without a JSON object", writes=False)
-        _require_success(response, writes=False)
+        self._require_success(response, writes=False)
         return _remote(response, None, writes=False)
 
     async def _call(
@@ -177,6 +177,24 @@ class Webhook:
         return await self._http_client.call(
             method, path, writes=writes, content=body or None, headers=headers
         )
+
+    def _require_success(self, response: Response, *, writes: bool) -> None:
+        """Raise the failure of a response; `error` in its JSON is the receiver's own explanation.
+
+        What it quotes of our secrets is hidden.
+        """
+        words = ""
+        if response.body.startswith(b"{"):
+            try:
+                found = response.json(writes=writes)
+                words = str(found.get("error") or "") if isinstance(found, dict) else ""
+            except Failure:
+                words = ""
+        words = self._http_client.clean(words)[:1000]
+        if failed := failure_of(response, writes=writes, words=words):
+            raise failed
+        if words:
+            raise Failure("permanent", "refused", f"the receiver refuses it: {words}")
 
 
 def signatures(secrets: Sequence[str], key: str, stamp: str, body: str) -> str:
@@ -209,21 +227,6 @@ def yes_or_no(settings: Mapping[str, str], name: str) -> bool:
     if text not in ("yes", "no"):
         raise ValueError(f"{name} is {text!r}: write yes or no")
     return text == "yes"
-
-
-def _require_success(response: Response, *, writes: bool) -> None:
-    """Raise the failure of a response; `error` in its JSON is the receiver's own explanation."""
-    words = ""
-    if response.body.startswith(b"{"):
-        try:
-            found = response.json(writes=writes)
-            words = str(found.get("error") or "")[:1000] if isinstance(found, dict) else ""
-        except Failure:
-            words = ""
-    if failed := failure_of(response, writes=writes, words=words):
-        raise failed
-    if words:
-        raise Failure("permanent", "refused", f"the receiver refuses it: {words}")
 
 
 def _sent(request: str) -> WebhookAnswer:

@@ -84,7 +84,7 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
     verb = "connected" if known is None else "connected again"
     basis = await _tax_basis_note(connection, spec, command.billing_company)
     return Answer(
-        f"{command.ledger} is {verb}: a {spec.title} ledger of {command.billing_company};"
+        f"{command.ledger} is {verb} to {spec.title} for {command.billing_company};"
         f" `backoffice ledger test {command.ledger}` shows whether it works{basis}",
         details={"ledger": command.ledger, "auto_sync": command.auto_sync},
         before=None
