@@ -108,8 +108,8 @@ def metrics_page() -> str:
 def limits_page() -> str:
     """One row a limit: what comes in, what is limited, what happens beyond it, and its test."""
     intro = textwrap.fill(
-        "Limits of everything that comes in. There are no files of payments, and no XLSX files"
-        " are read. The readers are fuzzed: `make fuzz SECONDS=300`.",
+        "Limits of everything that comes in. Files of payments and acknowledgements come only from"
+        " file drops; no XLSX files are read. The readers are fuzzed: `make fuzz SECONDS=300`.",
         COLUMNS,
     )
     rows = ["| input | limit | value | beyond it | test |", "|---|---|---|---|---|"]

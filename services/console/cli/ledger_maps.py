@@ -114,7 +114,7 @@ def template(run: Run, name: Name) -> None:
 
 @command(app, "check", sends=True, timeout=ANSWER_SECONDS)
 def check_mapping(run: Run, name: Name) -> None:
-    """Hold the mapping against the ledger: exit 1 if a code does not exist there, is inactive, is
+    """Check the mapping against the ledger: exit 1 if a code does not exist there, is inactive, is
     of no use for a sales document, or is not mapped.
     """
     from services.console.queries.ledger_maps import unknown_codes
