@@ -29,6 +29,8 @@ from shared.events import field_types
 from shared.settings import Settings
 
 MIB = 1 << 20
+MOST = "tests/contracts/test_limits.py"
+FIELD_TOO_LONG = f"{MOST}::test_a_field_of_one_character_more_is_unreadable"
 REJECTED = "tests/rules/test_rejections.py"
 KINDS = f"{REJECTED}::test_each_unreadable_record_has_its_own_code_and_a_helpful_message"
 UNPACKED = "tests/rules/test_unpacking.py"
@@ -37,7 +39,7 @@ ANSWERS = "tests/ledgers/test_hostile_answers.py"
 WIRE = "tests/ledgers/test_wire.py"
 DROPS = "tests/ledgers/test_drop_files.py"
 HOOKS = "tests/handlers/test_arg_sync_webhooks.py::test_anything_else_asks_for_nothing"
-LETTER = "dead letter"
+DEAD_LETTER = "dead letter"
 DEFAULTS = Settings()
 
 
@@ -74,8 +76,8 @@ LIMITS: tuple[Limit, ...] = (
         RECORDS,
         "bytes of the value",
         number(field_types.MESSAGE_BYTES),
-        LETTER,
-        f"{REJECTED}::test_a_value_of_exactly_the_limit_is_valid",
+        DEAD_LETTER,
+        f"{MOST}::test_a_value_of_one_byte_more_is_unreadable",
     ),
     Limit(
         RECORDS,
@@ -88,7 +90,7 @@ LIMITS: tuple[Limit, ...] = (
         RECORDS,
         "MiB of a batch that is kept whole; a record of a larger one has a limit of its own",
         f"{number(unpacking.WHOLE_BYTES / MIB)}; {number(unpacking.RECORD_BYTES)} bytes",
-        f"{LETTER} with the first {number(unpacking.KEPT_BYTES)} bytes",
+        f"{DEAD_LETTER} with the first {number(unpacking.KEPT_BYTES)} bytes",
         f"{UNPACKED}::test_an_oversized_record_is_not_kept_whole",
     ),
     Limit(
@@ -128,40 +130,64 @@ LIMITS: tuple[Limit, ...] = (
         "tests/system/test_bad_messages.py"
         "::test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters",
     ),
-    Limit(RECORDS, "levels of JSON", number(json_text.JSON_DEPTH), f"{LETTER} `too_deep`", KINDS),
+    Limit(
+        RECORDS, "levels of JSON", number(json_text.JSON_DEPTH), f"{DEAD_LETTER} `too_deep`", KINDS
+    ),
     Limit(
         RECORDS,
         "digits of a JSON number",
         number(sys.get_int_max_str_digits()),
-        f"{LETTER} `number_too_long`",
+        f"{DEAD_LETTER} `number_too_long`",
         KINDS,
     ),
     Limit(
         RECORDS,
         "size of a JSON number; NaN and infinity",
         "that of a double",
-        f"{LETTER} `number_too_large`, `not_a_number`, `infinite`",
+        f"{DEAD_LETTER} `number_too_large`, `not_a_number`, `infinite`",
         f"{HOSTILE}::test_a_number_that_becomes_infinite_is_rejected",
     ),
-    Limit(RECORDS, "times that an object has a key", "1", f"{LETTER} `duplicate_key`", KINDS),
+    Limit(RECORDS, "times that an object has a key", "1", f"{DEAD_LETTER} `duplicate_key`", KINDS),
     Limit(
-        RECORDS, "NUL, control characters, lone surrogates", "none", f"{LETTER}, by its code", KINDS
+        RECORDS,
+        "NUL, control characters, lone surrogates",
+        "none",
+        f"{DEAD_LETTER}, by its code",
+        KINDS,
     ),
-    Limit(FIELDS, "characters of an id", number(field_types.ID_LENGTH), LETTER, KINDS),
-    Limit(FIELDS, "characters of a name", number(2 * field_types.ID_LENGTH), LETTER, KINDS),
-    Limit(FIELDS, "characters of a text", number(field_types.TEXT_LENGTH), LETTER, KINDS),
+    Limit(
+        FIELDS,
+        "characters of an id",
+        number(field_types.ID_LENGTH),
+        DEAD_LETTER,
+        FIELD_TOO_LONG,
+    ),
+    Limit(
+        FIELDS,
+        "characters of a name",
+        number(2 * field_types.ID_LENGTH),
+        DEAD_LETTER,
+        FIELD_TOO_LONG,
+    ),
+    Limit(
+        FIELDS,
+        "characters of a text",
+        number(field_types.TEXT_LENGTH),
+        DEAD_LETTER,
+        FIELD_TOO_LONG,
+    ),
     Limit(
         FIELDS,
         "every text, list and number of a message that others send",
         "see the schemas",
-        LETTER,
+        DEAD_LETTER,
         "tests/contracts/test_limits.py::test_every_field_from_outside_has_a_limit",
     ),
     Limit(
         FIELDS,
         "dates",
         f"{field_types.FIRST_DATE} to {field_types.LAST_DATE}",
-        LETTER,
+        DEAD_LETTER,
         KINDS,
     ),
     Limit(
@@ -184,7 +210,7 @@ LIMITS: tuple[Limit, ...] = (
         "characters of a box",
         number(field_types.SEALED_LENGTH),
         "refused",
-        "tests/contracts/test_limits.py::test_every_field_from_outside_has_a_limit",
+        f"{MOST}::test_a_sealed_box_of_one_character_more_is_refused",
     ),
     Limit(
         BOX,

@@ -95,6 +95,13 @@ PERSONAL: dict[str, Personal] = {
     "client": Personal(STAFF, "host of the sender of a command", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
+OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
+    "name": (
+        frozenset({"SetPerson", "invoicer.person"}),
+        Personal(STAFF, "name of a person who sends commands", HISTORY, STAYS),
+    ),
+}
+"""Places where a field is somebody else's than elsewhere."""
 NOT_PERSONAL_TEXT = """
     adjusts approval_level audience batch_id billed_in_batch billing_companies
     billing_company billto_node body_sha256 capabilities cause charge_id check_message
@@ -157,7 +164,14 @@ def page() -> list[str]:
     """The rows of the page."""
     rows = ["| field | of | what | kept | `forget worker` | where |", "|---|---|---|---|---|---|"]
     where: dict[str, Any] = places()
-    for name, one in PERSONAL.items():
-        of = ", ".join(f"`{place}`" for place in where[name])
-        rows.append(f"| `{name}` | {one.of} | {one.what} | {one.kept} | {one.forgotten} | {of} |")
+    for name, elsewhere in PERSONAL.items():
+        others, special = OF_PLACES.get(name, (frozenset(), None))
+        for one, at in (
+            (elsewhere, [place for place in where[name] if place not in others]),
+            (special, sorted(others)),
+        ):
+            if one is not None:
+                of = ", ".join(f"`{place}`" for place in at)
+                facts = f"{one.of} | {one.what} | {one.kept} | {one.forgotten}"
+                rows.append(f"| `{name}` | {facts} | {of} |")
     return rows

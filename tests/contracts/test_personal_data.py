@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.personal_data import NOT_PERSONAL, PERSONAL, places
+from tests.contracts.personal_data import NOT_PERSONAL, OF_PLACES, PERSONAL, places
 
 
 def test_every_field_of_text_is_classified() -> None:
@@ -11,6 +11,7 @@ def test_every_field_of_text_is_classified() -> None:
     assert found - PERSONAL.keys() - NOT_PERSONAL == set()
     assert (PERSONAL.keys() | NOT_PERSONAL) - found == set()
     assert PERSONAL.keys() & NOT_PERSONAL == set()
+    assert all(others <= set(places()[name]) for name, (others, _) in OF_PLACES.items())
 
 
 @pytest.mark.parametrize("name", ["email", "worker_name", "phone"])

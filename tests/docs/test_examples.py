@@ -89,9 +89,11 @@ def test_every_example_prints_what_its_page_shows() -> None:
             if not matches(one.expected, output):
                 shown = "\n".join(one.expected)
                 wrong.append(f"{one.name}\nthe page shows\n{shown}\nit prints\n{output}")
-        if shutil.which("kcat"):  # .ci/run installs it as root
+        if with_kcat := shutil.which("kcat") is not None:
             check_kcat(stack)
     assert not wrong, "\n\n".join([*wrong, "To rewrite them: python -m tests.docs.refresh"])
+    if not with_kcat:
+        pytest.skip("all examples are right but that of kcat, which is not installed here")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

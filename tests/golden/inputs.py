@@ -30,7 +30,7 @@ from shared.consumer.records import Record
 from shared.events.commands import AnyCommand, key_of
 from tests.golden import tables
 from tests.golden.replay import PREVIEWED_DIGEST, Step, set_today, source_of
-from tests.histories import domain as world
+from tests.histories import domain
 from tests.histories.machine import Histories
 from tests.histories.office import Office
 from tests.histories.setup import Counts
@@ -149,7 +149,7 @@ class RecordingOffice(Office):
         """Sets up, which is recorded once for all histories."""
         self.histories = []
         self.setup = self._steps = []
-        self.today_is(world.FIRST_DAY)
+        self.today_is(domain.FIRST_DAY)
         await super().open()
 
     async def empty(self) -> None:

@@ -51,7 +51,7 @@ from tests.sample_service import (
     sample,
 )
 
-LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
+DEAD_LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
 ROOT = Path(__file__).parents[2]
 STARTS = [
     pytest.param(("tests.sample_service",), id="python -m"),
@@ -133,14 +133,14 @@ async def test_too_many_bad_records_pause_the_consumer(
         await asyncio.sleep(1)
         assert not task.done()
         assert await committed() == {0: 20}
-        assert await said(LETTERS) == []
+        assert await said(DEAD_LETTERS) == []
         assert len(await kept(engine_of)) == 20
     configure(bad_records_limit=100)
     async with working(SampleService()) as (app, _):
         await until("those behind the bad ones", all_kept(engine_of, 25))
         await until("the last offset", lambda: _equals(committed, {0: 45}))
         assert app.worker.progress.ready()[0]
-    assert len(await said(LETTERS)) == 20
+    assert len(await said(DEAD_LETTERS)) == 20
     assert await kept(engine_of) == [*names(20), *names(5, "u")]
 
 
@@ -216,10 +216,10 @@ async def test_an_unexpected_error_stops_the_worker_and_loses_nothing(
     assert f"{TOPIC}-0@0" in spoilt.stderr
     assert await committed() == {}
     assert await kept(engine_of) == []
-    assert await said(LETTERS) == []
+    assert await said(DEAD_LETTERS) == []
     async with working(SampleService()):
         await until("all read by the fixed one", all_kept(engine_of, 5))
-    assert len(await said(LETTERS)) == 1
+    assert len(await said(DEAD_LETTERS)) == 1
 
 
 def _sample_process(
@@ -312,7 +312,7 @@ async def test_published_messages_are_counted(
         wanted = [
             f'faststream_published_messages_total{{app_name="{SERVICE}",broker="kafka",destination="{full_name(topic)}",status="success"}}'
             f" {count}.0"
-            for topic, count in ((PUBLISHED, 2), (LETTERS, 1))
+            for topic, count in ((PUBLISHED, 2), (DEAD_LETTERS, 1))
         ]
         await until(
             "the messages are counted",
@@ -492,7 +492,7 @@ async def test_the_dead_letter_of_a_very_long_key_is_published(
         await publish(b"{bad", key=b"\xff" * 400_000)
         await until(
             "the dead letter is told of",
-            partial(has_said, "\ufffd" * KEY_LENGTH, topic=LETTERS),
+            partial(has_said, "\ufffd" * KEY_LENGTH, topic=DEAD_LETTERS),
             15,
         )
 

@@ -10,7 +10,6 @@ from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TrytonServer
 CASH = ["code", "=", "1.1.1"]
 DAY = {"__class__": "date", "year": 2026, "month": 3, "day": 31}
 FIRST = DAY | {"day": 1}
-RECEIVABLE = ["type.receivable", "=", True]
 
 
 def decimal(text: object) -> dict[str, str]:

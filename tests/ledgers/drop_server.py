@@ -65,7 +65,8 @@ def is_ours(path: Path) -> bool:
 
 @dataclass
 class DropServer:
-    """The server. `logins` counts what was tried. `full`: no byte can be written.
+    """The server. `logins` counts what was tried. `full`: no byte can be written. `alters`: the
+    last byte that is written becomes another one.
 
     `cut_at`: the connection is aborted at this operation (counted down), before it is carried out.
     """
@@ -73,9 +74,8 @@ class DropServer:
     vendor: DropVendor
     logins: int = 0
     full: bool = False
-    rots: bool = False
+    alters: bool = False
     cut_at: int | None = None
-    operations: int = 0
     faults: deque[Fault] = field(default_factory=deque)
     host_key: asyncssh.SSHKey = field(
         default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519")
@@ -162,7 +162,6 @@ class Files(asyncssh.SFTPServer):
 
     def _count(self) -> None:
         server = self._server
-        server.operations += 1
         if server.cut_at is not None:
             server.cut_at -= 1
             if server.cut_at < 0:
@@ -182,7 +181,7 @@ class Files(asyncssh.SFTPServer):
         self._count()
         if self._server.full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        if self._server.rots:
+        if self._server.alters:
             data = data[:-1] + b"?"
         return super().write(file_obj, offset, data)
 

@@ -4,6 +4,7 @@ and that a file is put once whatever is cut in between.
 
 import contextlib
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_a_server_without_a_known_host_key_is_refused(host_key: str) -> None:
 
 
 async def test_a_refused_login_is_tried_once(server: DropServer) -> None:
-    """A wrong password: three calls and a renewal make one try, and no text shows it."""
+    """A wrong password: four calls and a renewal make one try, and no text shows it."""
     async with opened(drop(server.url, **login(server, password="wrong-secret"))) as adapter:
         for call in (adapter.check, adapter.renew, lambda: adapter.payments(""), adapter.check):
             with contextlib.suppress(Failure):
@@ -212,7 +213,7 @@ async def test_a_disk_that_is_full_holds_nothing_back(server: DropServer) -> Non
 async def test_what_was_not_stored_as_sent_is_not_delivered(server: DropServer) -> None:
     """Bytes that changed on the way are seen before the file appears."""
     async with opened(drop(server.url, **login(server))) as adapter:
-        server.rots = True
+        server.alters = True
         request = adapter.render(document(of_server(server)), "Mercy Hospital")
         failed = await outcome_of(adapter, request)
         assert (failed.failure, failed.code, server.vendor.files) == ("transient", "not_stored", [])
@@ -388,7 +389,9 @@ async def test_a_changed_file_is_a_discrepancy(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         stated = path.with_name(f"{path.name}.sha256").read_text()
         assert stated == f"{digest}  {path.name}\n"
+        times = path.stat()
         path.write_bytes(path.read_bytes().replace(b"2000.00", b"2000.01"))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         (one,) = (await adapter.find("invoice", ["INV-000001"]))["INV-000001"]
         assert "was changed" in one.problem and digest[:16] in one.problem
 

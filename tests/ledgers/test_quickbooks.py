@@ -31,7 +31,7 @@ class TestQuickBooks(LedgerSuite):
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[Stage]:
+async def abroad() -> AsyncIterator[Stage]:
     """A company outside the USA."""
     vendor = QuickBooksVendor(country="CA")
     codes = {"account": "4000", "item": "11", "tax": "3"}
@@ -57,43 +57,43 @@ def taxed(stage: Stage, code: str, percent: str, *taxes: str) -> ArDocument:
     return document(stage, lines=lines, tax=tax, total=tax + Decimal("33.33") * len(lines))
 
 
-async def test_our_tax_overrides_by_a_line_that_names_the_rate(world: Stage) -> None:
+async def test_our_tax_overrides_by_a_line_that_names_the_rate(abroad: Stage) -> None:
     """By line 3 x 3.33 is 9.99; QuickBooks would compute 10.00 and ignores a total alone."""
-    ours = taxed(world, "3", "10", "3.33", "3.33", "3.33")
-    made = await create(world.port, ours)
+    ours = taxed(abroad, "3", "10", "3.33", "3.33", "3.33")
+    made = await create(abroad.port, ours)
     assert (made.total, made.tax) == (Decimal("109.98"), Decimal("9.99"))
-    (line,) = things(world, "Invoice")[made.remote_id]["TxnTaxDetail"]["TaxLine"]
+    (line,) = things(abroad, "Invoice")[made.remote_id]["TxnTaxDetail"]["TaxLine"]
     assert line["TaxLineDetail"]["TaxRateRef"] == {"value": "31"}
     assert line["TaxLineDetail"]["NetAmountTaxable"] == Decimal("99.99")
 
 
-async def test_the_rates_of_one_code_share_its_tax_to_the_cent(world: Stage) -> None:
+async def test_the_rates_of_one_code_share_its_tax_to_the_cent(abroad: Stage) -> None:
     """A code of 5 % and 9.975 %: the last rate takes what rounding leaves."""
-    made = await create(world.port, taxed(world, "6", "14.975", "4.99", "4.99", "4.99"))
-    lines = things(world, "Invoice")[made.remote_id]["TxnTaxDetail"]["TaxLine"]
+    made = await create(abroad.port, taxed(abroad, "6", "14.975", "4.99", "4.99", "4.99"))
+    lines = things(abroad, "Invoice")[made.remote_id]["TxnTaxDetail"]["TaxLine"]
     amounts = {one["TaxLineDetail"]["TaxRateRef"]["value"]: one["Amount"] for one in lines}
     assert amounts == {"61": Decimal("5.00"), "62": Decimal("9.97")}
     assert made.total == Decimal("114.96")
 
 
-async def test_a_code_of_another_rate_is_refused_before_anything_is_made(world: Stage) -> None:
+async def test_a_code_of_another_rate_is_refused_before_anything_is_made(abroad: Stage) -> None:
     """A wrong mapping, or a rate that changed in one of both: nothing is created."""
     with pytest.raises(Failure, match="21 % in QuickBooks, and INV-000001 has 10 %") as failed:
-        await create(world.port, taxed(world, "4", "10", "3.33"))
+        await create(abroad.port, taxed(abroad, "4", "10", "3.33"))
     assert failed.value.failure == "permanent"
     for code in ("9", "5"):
-        things(world, "TaxCode").get(code, {})["Active"] = False
+        things(abroad, "TaxCode").get(code, {})["Active"] = False
         with pytest.raises(Failure, match=f"no active tax code {code}"):
-            await create(world.port, taxed(world, code, "0", "0"))
-    assert things(world, "Invoice") == {}
+            await create(abroad.port, taxed(abroad, code, "0", "0"))
+    assert things(abroad, "Invoice") == {}
 
 
-async def test_a_line_without_a_code_among_others_is_refused(world: Stage) -> None:
+async def test_a_line_without_a_code_among_others_is_refused(abroad: Stage) -> None:
     """Outside the USA; the message says which code to map."""
-    ours = taxed(world, "3", "10", "3.33", "0")
+    ours = taxed(abroad, "3", "10", "3.33", "0")
     bare = replace(ours.lines[1], tax="", tax_code="", tax_rate=Decimal(0))
     with pytest.raises(Failure, match=r"line 2 of INV-000001.*empty code"):
-        await create(world.port, replace(ours, lines=(ours.lines[0], bare)))
+        await create(abroad.port, replace(ours, lines=(ours.lines[0], bare)))
 
 
 @pytest.mark.parametrize(("country", "model"), [("GB", "us"), ("US", "global")])
@@ -106,7 +106,7 @@ async def test_the_tax_model_of_another_country_is_refused(country: str, model: 
         assert (failed.value.failure, failed.value.everywhere) == ("permanent", True)
 
 
-async def test_a_customer_with_a_tab_in_its_legal_name_is_made(world: Stage) -> None:
+async def test_a_customer_with_a_tab_in_its_legal_name_is_made(abroad: Stage) -> None:
     """QuickBooks refuses tabs and line ends in every name; the Account Name stays as it is."""
-    made = await customer_of(world.port, Customer("Mercy", "Mercy\tInc.\nWest", currency="USD"))
-    assert things(world, "Customer")[made]["CompanyName"] == "Mercy Inc. West"
+    made = await customer_of(abroad.port, Customer("Mercy", "Mercy\tInc.\nWest", currency="USD"))
+    assert things(abroad, "Customer")[made]["CompanyName"] == "Mercy Inc. West"

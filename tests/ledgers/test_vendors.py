@@ -366,14 +366,14 @@ async def test_quickbooks_knows_a_customer_by_currency() -> None:
 
 async def test_quickbooks_outside_the_us_has_a_tax_code_for_each_line() -> None:
     """In the USA one for the document; more of them are refused in a message."""
-    async with quickbooks_stage() as usa, quickbooks_stage(tax_model="global") as world:
+    async with quickbooks_stage() as usa, quickbooks_stage(tax_model="global") as abroad:
         made = document(usa)
         two = replace(made, lines=(made.lines[0], replace(made.lines[1], tax="4")))
         with pytest.raises(Failure, match="takes one for a document"):
             usa.port.render(two, "1")
-        assert '"TaxCodeRef":{"value":"4"}' in world.port.render(
+        assert '"TaxCodeRef":{"value":"4"}' in abroad.port.render(
             two, "1"
-        ) and '"TotalTax":210.00' in world.port.render(two, "1")
+        ) and '"TotalTax":210.00' in abroad.port.render(two, "1")
         with pytest.raises(Failure, match="21 characters"):
             usa.port.render(document(usa, "INV-" + "0" * 20), "1")
 

@@ -64,7 +64,6 @@ LISTS = {
     "Allocations": "Allocation",
 }
 WRITTEN_DATE, READ_DATE = r"^\d{4}-\d\d-\d\d$", r"^/Date\(-?\d+([+-]\d{4})?\)/$"
-METHODS = ("get", "put", "post", "delete")
 
 
 class NotDescribed(AssertionError):
