@@ -40,8 +40,23 @@ def test_the_sbom_validates_and_names_every_part() -> None:
     assert product() <= named
     assert {(jar.artifact, jar.version) for jar in listed_jars()} <= named
     assert {(path.name, "") for path in FONTS.iterdir() if path.suffix in (".ttf", ".otf")} <= named
+    assert [one["name"] for one in document["components"] if not all(hashes_of(one))] == []
     references = [one["bom-ref"] for one in document["components"]]
     assert len(set(references)) == len(references)
+
+
+def hashes_of(component: dict[str, Any]) -> list[bool]:
+    """Of each file of a component, whether it has a SHA-256 of 64 digits."""
+    files = [
+        one for one in component.get("externalReferences", []) if one["type"] == "distribution"
+    ] or [component]
+    return [
+        any(
+            one["alg"] == "SHA-256" and re.fullmatch("[0-9a-f]{64}", one["content"])
+            for one in file.get("hashes", [])
+        )
+        for file in files
+    ]
 
 
 def product() -> set[tuple[str, str]]:

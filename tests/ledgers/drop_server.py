@@ -192,13 +192,15 @@ class Files(asyncssh.SFTPServer):
             super().rename(oldpath, newpath)
             return
         faults = self._server.faults
-        fault = faults.popleft().name if faults else ""
+        planned = faults.popleft() if faults else None
+        fault = planned.name if planned else ""
         if fault == "refuse":
             raise asyncssh.SFTPPermissionDenied("you may not write here")
         if fault == "page-503":
             raise asyncssh.SFTPFailure("internal error")
-        if fault == "late":
-            self._server._late.add(asyncio.create_task(self._later(oldpath, newpath)))
+        if planned is not None and fault == "late":
+            late = self._later(oldpath, newpath, planned.seconds)
+            self._server._late.add(asyncio.create_task(late))
             await asyncio.sleep(3600)
         super().rename(oldpath, newpath)
         self._server.vendor.appeared(new.name)
@@ -207,8 +209,8 @@ class Files(asyncssh.SFTPServer):
         if fault in ("silence", "slow"):
             await asyncio.sleep(3600)
 
-    async def _later(self, oldpath: bytes, newpath: bytes) -> None:
-        await asyncio.sleep(2.5)
+    async def _later(self, oldpath: bytes, newpath: bytes, seconds: float) -> None:
+        await asyncio.sleep(seconds)
         super().rename(oldpath, newpath)
         self._server.vendor.appeared(Path(self.map_path(newpath).decode()).name)
 

@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.arg_sync.ledgers.business_central import LEDGER
-from tests.ledgers.stages import staged
+from tests.ledgers.stages import central_stage
 from tests.ledgers.suite import LedgerSuite, Stage
-from tests.ledgers.vendors.business_central import COMPANY, TENANT, BusinessCentralVendor
 
 
 class TestBusinessCentral(LedgerSuite):
@@ -16,10 +14,5 @@ class TestBusinessCentral(LedgerSuite):
     @pytest.fixture
     async def stage(self) -> AsyncIterator[Stage]:
         """A server that plays it."""
-        async with staged(
-            LEDGER,
-            BusinessCentralVendor(),
-            {"tenant": TENANT, "company_id": COMPANY},
-            {"account": "6110", "tax": "T10"},
-        ) as stage:
+        async with central_stage() as stage:
             yield stage

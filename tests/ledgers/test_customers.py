@@ -8,9 +8,9 @@ import pytest
 from services.arg_sync.ledgers.documents import Customer
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.registry import adapter_specs
+from tests.ledgers.stages import netsuite_stage, quickbooks_stage
 from tests.ledgers.suite import create, customer_of, deliver, document
 from tests.ledgers.test_left_out import STAGES
-from tests.ledgers.test_vendors import netsuite_stage, quickbooks_stage
 
 NAMES = [
     'The "North" Clinic',

@@ -14,9 +14,8 @@ import pytest
 from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line
 from services.arg_sync.ledgers.failures import Failure
 from tests.ledgers.answers import Answers
+from tests.ledgers.stages import central_stage, netsuite_stage, quickbooks_stage, xero_stage
 from tests.ledgers.suite import Stage, customer_of, deliver, document
-from tests.ledgers.test_paging import xero_stage
-from tests.ledgers.test_vendors import central_stage, netsuite_stage, quickbooks_stage
 
 STAGES: dict[str, Callable[[], AbstractAsyncContextManager[Stage]]] = {
     "xero": xero_stage,

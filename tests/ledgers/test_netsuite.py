@@ -6,15 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
 
 from services.arg_sync.connections.handlers.adapters import OpenAdapter
 from services.arg_sync.ledgers.documents import Customer
 from services.arg_sync.ledgers.failures import Failure
-from services.arg_sync.ledgers.netsuite import LEDGER
-from tests.ledgers.stages import staged
+from tests.ledgers.stages import netsuite_stage
 from tests.ledgers.suite import LedgerSuite, Stage, create, customer_of, document
-from tests.ledgers.vendors.netsuite import NetSuiteVendor
 
 SETTINGS = {"account_id": "123456_SB1", "certificate_id": "cert-1", "currencies": "USD=1,EUR=4"}
 
@@ -22,12 +19,7 @@ SETTINGS = {"account_id": "123456_SB1", "certificate_id": "cert-1", "currencies"
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     """A server that plays it, with a key pair of its own."""
-    pair = ECKey.generate_key("P-256")
-    vendor = NetSuiteVendor()
-    vendor.login.certificate = pair
-    secrets = {"private_key": pair.as_pem(private=True).decode()}
-    codes = {"account": "4000", "item": "42", "tax": "5"}
-    async with staged(LEDGER, vendor, SETTINGS, codes, secrets=secrets) as made:
+    async with netsuite_stage() as made:
         yield made
 
 

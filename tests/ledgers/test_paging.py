@@ -1,25 +1,13 @@
 """Payments of which there are more than a page holds, while people work on them there."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from services.arg_sync.ledgers import xero
 from tests.ledgers.fake import Asked, Reply
-from tests.ledgers.stages import staged
+from tests.ledgers.stages import netsuite_stage, quickbooks_stage, xero_stage
 from tests.ledgers.suite import Stage, deliver, document
-from tests.ledgers.test_vendors import netsuite_stage, quickbooks_stage
-from tests.ledgers.vendors.xero import BASE, TENANT, XeroVendor
-
-
-def xero_stage() -> AbstractAsyncContextManager[Stage]:
-    """Xero."""
-    return staged(
-        xero.LEDGER, XeroVendor(), {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE
-    )
-
 
 STAGES = {"xero": xero_stage, "quickbooks": quickbooks_stage, "netsuite": netsuite_stage}
 

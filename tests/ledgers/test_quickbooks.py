@@ -10,7 +10,7 @@ import pytest
 from services.arg_sync.ledgers.documents import ArDocument, Customer
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.quickbooks import LEDGER
-from tests.ledgers.stages import staged
+from tests.ledgers.stages import quickbooks_stage, staged
 from tests.ledgers.suite import LedgerSuite, Stage, create, customer_of, document
 from tests.ledgers.vendors.quickbooks import REALM, QuickBooksVendor
 
@@ -21,22 +21,14 @@ class TestQuickBooks(LedgerSuite):
     @pytest.fixture
     async def stage(self) -> AsyncIterator[Stage]:
         """A server that plays it."""
-        async with staged(
-            LEDGER,
-            QuickBooksVendor(),
-            {"realm_id": REALM},
-            {"account": "4000", "item": "11", "tax": "3"},
-        ) as stage:
+        async with quickbooks_stage() as stage:
             yield stage
 
 
 @pytest.fixture
 async def abroad() -> AsyncIterator[Stage]:
     """A company outside the USA."""
-    vendor = QuickBooksVendor(country="CA")
-    codes = {"account": "4000", "item": "11", "tax": "3"}
-    settings = {"realm_id": REALM, "tax_model": "global"}
-    async with staged(LEDGER, vendor, settings, codes) as stage:
+    async with quickbooks_stage("CA", tax_model="global") as stage:
         yield stage
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import RSAKey
 
 from services.arg_sync.ledgers import business_central as bc
 from services.arg_sync.ledgers import netsuite as ns
@@ -21,49 +21,10 @@ from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.folding import with_lines_summed
 from services.arg_sync.ledgers.http_client import Response
 from tests.ledgers.fake import Reply
-from tests.ledgers.stages import staged
+from tests.ledgers.stages import central_stage, netsuite_stage, quickbooks_stage, staged
 from tests.ledgers.suite import Stage, create, customer_of, deliver, document, key, outcome_of
-from tests.ledgers.vendors import business_central, netsuite, quickbooks
+from tests.ledgers.vendors import netsuite, quickbooks
 from tests.ledgers.vendors import xero as played_xero
-
-PAIR = ECKey.generate_key("P-256")
-
-
-def quickbooks_stage(**settings: str) -> AbstractAsyncContextManager[Stage]:
-    """QuickBooks."""
-    codes = {"account": "4000", "item": "11", "tax": "3"}
-    return staged(
-        qb.LEDGER, quickbooks.QuickBooksVendor(), {"realm_id": quickbooks.REALM} | settings, codes
-    )
-
-
-def central_stage(**settings: str) -> AbstractAsyncContextManager[Stage]:
-    """Business Central."""
-    at = {"tenant": business_central.TENANT, "company_id": business_central.COMPANY}
-    return staged(
-        bc.LEDGER,
-        business_central.BusinessCentralVendor(),
-        at | settings,
-        {"account": "6110", "tax": "T10"},
-    )
-
-
-def netsuite_stage(
-    pair: ECKey | RSAKey = PAIR, **settings: str
-) -> AbstractAsyncContextManager[Stage]:
-    """NetSuite."""
-    vendor = netsuite.NetSuiteVendor()
-    vendor.login.certificate = pair
-    at = {"account_id": "123456_SB1", "certificate_id": "cert-1", "currencies": "USD=1,EUR=4"}
-    secrets = {"private_key": pair.as_pem(private=True).decode()}
-    return staged(
-        ns.LEDGER,
-        vendor,
-        at | settings,
-        {"account": "4000", "item": "42", "tax": "5"},
-        secrets=secrets,
-    )
-
 
 STAGES: dict[str, Callable[[], AbstractAsyncContextManager[Stage]]] = {
     "quickbooks": quickbooks_stage,

@@ -14,10 +14,10 @@ from services.arg_sync.ledgers.adapter import FrozenRequest
 from services.arg_sync.ledgers.codes import KINDS
 from services.arg_sync.ledgers.documents import Customer, Line, RemoteDocument
 from services.arg_sync.ledgers.failures import Failure
-from services.arg_sync.ledgers.xero import LEDGER, _parts
+from services.arg_sync.ledgers.xero import _parts
 from tests.ledgers import xero_description
 from tests.ledgers.fake import Asked, Fault, Reply
-from tests.ledgers.stages import staged
+from tests.ledgers.stages import xero_stage
 from tests.ledgers.suite import LedgerSuite, Stage, create, customer_of, deliver, document, key
 from tests.ledgers.vendors.xero import BASE, TENANT, XeroVendor
 
@@ -32,10 +32,8 @@ async def stage() -> AsyncIterator[Stage]:
     """A server that plays Xero, and holds all traffic against the description where that is at
     hand.
     """
-    vendor = XeroVendor(check=xero_description.check if xero_description.FILE.exists() else None)
-    async with staged(
-        LEDGER, vendor, {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE
-    ) as made:
+    check = xero_description.check if xero_description.FILE.exists() else None
+    async with xero_stage(check=check) as made:
         yield made
 
 
