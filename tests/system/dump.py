@@ -37,7 +37,7 @@ BOOKS: dict[str, str] = {
             AS row
         FROM invoicer.settled_document WHERE realization_kind = 'realized'""",
     "open lines": """
-        SELECT to_jsonb(p) - '{pay_line_id,realization_no,created_at}'::text[]
+        SELECT to_jsonb(p) - '{pay_line_id,realization_no,created_at,opened_on}'::text[]
                - '{rate_book,corrects_invoice_id,derivation}'::text[]
                || jsonb_build_object('corrects', i.invoice_number, 'correction', o.correction)
                    AS row
@@ -51,7 +51,8 @@ BOOKS: dict[str, str] = {
         FROM invoicer.closed_invoice_line l JOIN invoicer.invoice i USING (invoice_id)""",
     "seals": "SELECT jsonb_build_array(i.invoice_number, s.content_hash) AS row"
     " FROM invoicer.invoice_seal s JOIN invoicer.invoice i USING (invoice_id)",
-    "batches": "SELECT to_jsonb(b) - 'generated_at' AS row FROM invoicer.batch b",
+    "batches": "SELECT to_jsonb(b) - '{generated_at,closed_on}'::text[] AS row"
+    " FROM invoicer.batch b",
     "series": "SELECT to_jsonb(s) AS row FROM invoicer.number_series s",
     "jumps": "SELECT to_jsonb(j) - 'jumped_at' AS row FROM invoicer.number_jump j",
     "snoozes": "SELECT to_jsonb(s) - '{snoozed_at}'::text[] AS row FROM invoicer.snooze s",

@@ -240,9 +240,10 @@ SELECT issued_at, 'fee_realizer', 'realization ' || realization_no, '', realizat
     body, ''
 FROM fee_realizer.console_realization WHERE document_id = :id
 UNION ALL
-SELECT held_at, 'fee_realizer', CASE WHEN hold_code IS NULL THEN 'released' ELSE 'held' END,
+SELECT min(held_at), 'fee_realizer', CASE WHEN hold_code IS NULL THEN 'released' ELSE 'held' END,
     coalesce(hold_code || ': ' || hold_message, ''), NULL, NULL, NULL, ''
 FROM fee_realizer.console_hold_event WHERE document_id = :id
+GROUP BY document_kind, hold_no, hold_code, hold_message
 UNION ALL
 SELECT c.answered_at, w.actor, CASE WHEN w.quantity < 0 OR w.amount < 0 THEN 'write-off taken back'
                                    ELSE 'written off' END, '', 'forgiven', NULL,

@@ -110,7 +110,8 @@ async def _close(
             f"enable it: `backoffice billing-company set {name} --enabled`",
         )
     series = await numbers.series_for(connection, company)
-    numbering = plan_numbering(series, clock.today_of(company.time_zone), command.invoice_date)
+    today = clock.today_of(company.time_zone)
+    numbering = plan_numbering(series, today, command.invoice_date)
     rules.check_date(issued, numbering.invoice_date)
     opened = [
         OpenedLine(
@@ -124,7 +125,8 @@ async def _close(
         )
         for each in decided
     ]
-    await lines.add_lines(connection, opened, lambda line: False)
+    days = {opened_line.new.realized.billing_company: today for opened_line in opened}
+    await lines.add_lines(connection, opened, lambda line: False, days)
     await credits.select_credit_lines(connection, issued, decided, command.command_id)
     buyers = await closing.corrected_buyers(connection, [issued.invoice_id])
     document, buyer = rules.document_of(issued, decided), buyers[issued.invoice_id]

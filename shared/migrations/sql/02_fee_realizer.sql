@@ -169,7 +169,8 @@ CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code)
 CREATE INDEX source_document_without_hours ON fee_realizer.source_document (document_id)
   WHERE document_kind = 'timesheet' AND requirement_ids = '{}';
 
--- Every hold of a document and its end: the head row has the last one only.
+-- Every hold of a document, every further revision that came under it, and its end: the head row
+-- has the last one only. Reports as of a day count by `held_on`, so nothing here ever changes.
 CREATE TABLE fee_realizer.hold_event (
   document_kind text NOT NULL,
   document_id text NOT NULL,
@@ -177,7 +178,13 @@ CREATE TABLE fee_realizer.hold_event (
   hold_code text,       -- NULL: the document was released
   hold_message text,
   held_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (document_kind, document_id, hold_no)
+  -- The billing company as far as it was known, and the day there (in UTC while it is unknown).
+  billing_company text NOT NULL DEFAULT '',
+  held_on date NOT NULL DEFAULT CURRENT_DATE,
+  -- What waits: the week ending, start or service date, and the billable hours of a timesheet.
+  effective_date date,
+  hours numeric(16,4),
+  PRIMARY KEY (document_kind, document_id, hold_no, held_at)
 );
 
 -- Every revision of every timesheet (originals and adjustments), placement and charge, as received.

@@ -104,7 +104,10 @@ CREATE TABLE invoicer.pay_line (
   announce_when_due boolean NOT NULL,      -- created for a later day: the scheduler announces it
   corrects_invoice_id bigint,              -- a credit names the invoice line that it corrects
   corrects_line_no integer,
-  created_at timestamptz NOT NULL DEFAULT now());
+  created_at timestamptz NOT NULL DEFAULT now(),
+  -- The day on which the line was opened, at the billing company. Reports as of a day count by it,
+  -- by `replaced_on` and by `closed_on`: none of them changes when a time zone does.
+  opened_on date NOT NULL DEFAULT CURRENT_DATE);
 CREATE INDEX pay_line_document ON invoicer.pay_line (document_id, document_kind);
 CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, corrects_line_no)
   WHERE corrects_invoice_id IS NOT NULL;
@@ -126,7 +129,8 @@ CREATE TABLE invoicer.draft_line (
   billing_company text NOT NULL);
 CREATE TABLE invoicer.replaced_line (
   pay_line_id bigint PRIMARY KEY,
-  replaced_by_realization integer NOT NULL);
+  replaced_by_realization integer NOT NULL,
+  replaced_on date NOT NULL DEFAULT CURRENT_DATE);      -- the day at the billing company
 
 -- Line keys that batches leave out until a day, or until an operator releases them.
 CREATE TABLE invoicer.snooze (
@@ -200,7 +204,8 @@ CREATE TABLE invoicer.batch (
   totals jsonb NOT NULL,
   actor text NOT NULL,
   reason text NOT NULL,
-  generated_at timestamptz NOT NULL);
+  generated_at timestamptz NOT NULL,
+  closed_on date NOT NULL DEFAULT CURRENT_DATE);        -- the day at the billing company
 CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 
 -- The debtors that a batch left out because something is wrong with them, and why.

@@ -73,9 +73,11 @@ CREATE VIEW fee_realizer.console_held_document AS
   SELECT document_kind, document_id, source_id, revision, hold_code, hold_message, held_since,
       billing_company
   FROM fee_realizer.held_document;
--- Holds of source documents and their ends.
+-- Holds of source documents, further revisions under them, and their ends: what waits, and since
+-- which day of its billing company.
 CREATE VIEW fee_realizer.console_hold_event AS
-  SELECT document_kind, document_id, hold_no, hold_code, hold_message, held_at
+  SELECT document_kind, document_id, hold_no, hold_code, hold_message, held_at, billing_company,
+      held_on, effective_date, hours
       FROM fee_realizer.hold_event;
 -- Every revision of a source document that the ATS published, with its body.
 CREATE VIEW fee_realizer.console_source_revision AS
@@ -150,9 +152,21 @@ CREATE VIEW invoicer.console_draft_line AS SELECT billing_company, pay_line_id
 -- Pay lines that a later realization replaced.
 CREATE VIEW invoicer.console_replaced_line AS SELECT pay_line_id, replaced_by_realization
     FROM invoicer.replaced_line;
--- Pay lines that an operator put on hold, with who, why and until when.
+-- Every pay line with the days on which it was opened and ended, by a document or a later
+-- realization: what was open on a day is read from here, and stays the same ever after.
+CREATE VIEW invoicer.console_line_span AS
+  SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.line_kind,
+      p.requirement_id, p.week_ending, p.effective_date, p.accounting_period, p.unit, p.quantity,
+      p.amount, p.currency, p.opened_on, b.closed_on, r.replaced_on
+  FROM invoicer.pay_line p
+  LEFT JOIN invoicer.replaced_line r USING (pay_line_id)
+  LEFT JOIN invoicer.invoice_line l USING (pay_line_id)
+  LEFT JOIN invoicer.invoice i USING (invoice_id)
+  LEFT JOIN invoicer.batch b USING (batch_id);
+-- Pay lines that an operator put on hold, with who, why, since when and until when.
 CREATE VIEW invoicer.console_snooze AS
-  SELECT document_kind, document_id, line_key, code, reason, actor, until_date FROM invoicer.snooze;
+  SELECT document_kind, document_id, line_key, code, reason, actor, until_date, snoozed_at
+  FROM invoicer.snooze;
 
 -- What operators forgave of a line key, and took back (below zero).
 CREATE VIEW invoicer.console_write_off AS

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.sources.handlers.personal_data import redacted
 from services.fee_realizer.sources.handlers.pricing import (
     MODELS,
+    NEW_REVISION,
     PricingJob,
     SourceEvent,
     check_locked,
@@ -37,8 +38,6 @@ from services.fee_realizer.sources.store.facts import lock_facts
 from shared import faults
 from shared.consumer.records import Applied, Received, Record, Rejection
 from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
-
-CAUSE = "revision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,5 +250,5 @@ def _pricing_jobs(
             continue
         head.source_id, head.revision = mark.source_id, mark.revision
         event = next((one.event for one in received if one.mark == mark), None)
-        jobs.append(PricingJob(head, CAUSE, event))
+        jobs.append(PricingJob(head, NEW_REVISION, event))
     return jobs

@@ -18,13 +18,19 @@ from services.fee_realizer.sources.rules.timesheets import CitedPrices
 from services.fee_realizer.sources.rules.transitions import DocumentState, Transition
 from services.fee_realizer.sources.store import documents, messages, realizations
 from services.fee_realizer.sources.store import facts as facts_store
-from services.fee_realizer.sources.store.documents import DocumentHead, NamedFacts, NewRealization
-from shared import faults, telemetry
+from services.fee_realizer.sources.store.documents import (
+    DocumentHead,
+    NamedFacts,
+    NewRealization,
+    Waiting,
+)
+from shared import clock, faults, telemetry
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.records import Applied, OutboxId
 from shared.consumer.unit_of_work import BackgroundJob
 from shared.errors import Unavailable
 from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
+from shared.money import ZERO
 from shared.terms import DocumentKind
 
 UNEXPECTED_ERROR = Held(
@@ -34,6 +40,8 @@ UNEXPECTED_ERROR = Held(
 )
 
 
+NEW_REVISION = "revision"
+"""The cause of a job whose document has another revision in force."""
 SourceEvent = TimesheetApproved | PlacementCreated | ChargeAdded
 DOCUMENTS_AT_ONCE = 500
 # In the order in which their heads are locked.
@@ -138,6 +146,8 @@ def _price_one(job: PricingJob, facts: Facts, prior: PriorState, output: Pricing
         )
         transition, body = _outcome(job, state, UNEXPECTED_ERROR)
     _apply(job, transition, body, output)
+    if transition.hold_event is not None or (transition.hold and job.cause == NEW_REVISION):
+        job.head.waiting = waiting(job, facts)
 
 
 def realize(job: PricingJob, facts: Facts, prior: PriorState) -> PricingResult:
@@ -156,6 +166,21 @@ def rate_impact(job: PricingJob, facts: Facts, prior: PriorState, result: Realiz
     if not isinstance(event, TimesheetApproved):
         return {}
     return unconfirmed_changes(event, facts, cited, result)
+
+
+def waiting(job: PricingJob, facts: Facts) -> Waiting:
+    """Return what waits for reports: the company is known when all its requirements are."""
+    event, named = job.event, job.head.facts
+    companies = [facts.requirement(each).billing_company for each in named.requirement_ids]
+    company = min(companies) if companies else min(named.company_ids, default="")
+    known = facts.companies.get(company)
+    today = clock.today_of(known.time_zone if known else "UTC")
+    if isinstance(event, TimesheetApproved):
+        hours = sum((entry.hours for entry in event.entries if entry.billable), ZERO)
+        return Waiting(company, today, event.week_ending, hours)
+    if isinstance(event, PlacementCreated):
+        return Waiting(company, today, event.start_date, None)
+    return Waiting(company, today, event.service_date if event else None, None)
 
 
 def event_of(job: PricingJob, prior: PriorState) -> SourceEvent:
@@ -206,7 +231,6 @@ def _apply(job: PricingJob, transition: Transition, body: str, output: PricingOu
     head.hold_code, head.hold_message = (hold.code, hold.message) if hold else (None, None)
     if transition.hold_event is not None:
         head.hold_no += 1
-        head.hold_changed = True
         output.publish_now.append(
             messages.hold_id(transition.hold_event == "held", *key, head.hold_no)
         )

@@ -30,6 +30,7 @@ class BillingCompany:
     approval_level: str = "approved"
     tax_by_work_date: bool = False
     tax_changes: tuple[date, ...] = ()
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

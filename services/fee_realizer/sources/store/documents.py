@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,8 +31,10 @@ REVISION = kinds_of(
 )
 FACT = kinds_of("fact_kind text, fact_id text, document_kind text, document_id text")
 HOLD = kinds_of(
-    "document_kind text, document_id text, hold_no integer, hold_code text, hold_message text"
+    "document_kind text, document_id text, hold_no integer, hold_code text, hold_message text, "
+    "billing_company text, held_on date, effective_date date, hours numeric"
 )
+HOLD_OF_HEAD = tuple(HOLD)[:5]
 REALIZATION = kinds_of(
     "document_kind text, document_id text, realization_no integer, realization_kind text, "
     "source_id text, revision bigint, cause text, body text"
@@ -55,11 +58,23 @@ FACT_KINDS = ("requirement", "catalog_item", "billing_company")
 """The kinds of facts in the order of `NamedFacts`."""
 
 
+class Waiting(NamedTuple):
+    """What waits, or no longer waits: company ('' if unknown), today there, date, billable hours.
+
+    The date is the week ending, the start or the service date. Only timesheets have hours.
+    """
+
+    billing_company: str
+    held_on: date
+    effective_date: date | None
+    hours: Decimal | None
+
+
 @dataclass(slots=True)
 class DocumentHead:
     """The head row of a document, to be changed and written back. `stored`: the row exists.
 
-    `hold_changed`: the document is held or released by this change.
+    `waiting`: what is held or released by this change, or comes under the hold as a new revision.
     """
 
     document_kind: str
@@ -72,7 +87,7 @@ class DocumentHead:
     hold_no: int = 0
     facts: NamedFacts = NO_FACTS
     stored: bool = False
-    hold_changed: bool = False
+    waiting: Waiting | None = None
 
     @property
     def source_revision(self) -> SourceRevision:
@@ -242,7 +257,11 @@ async def save(
     new = [_head_values(head) for head in ordered if not head.stored]
     if known:
         await run(connection, _UPDATE_HEADS, **_parameters("head", HEAD, known))
-    holds = [_texts(getattr(head, name) for name in HOLD) for head in ordered if head.hold_changed]
+    holds = [
+        _texts((*(getattr(head, name) for name in HOLD_OF_HEAD), *head.waiting))
+        for head in ordered
+        if head.waiting is not None
+    ]
     inserts = [
         (_ADD_HOLDS, _parameters("hold", HOLD, holds)),
         (_ADD_HEADS, _parameters("head", HEAD, new)),

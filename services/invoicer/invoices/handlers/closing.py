@@ -20,7 +20,7 @@ from services.invoicer.invoices.store import closing, messages
 from services.invoicer.invoices.store import numbers as number_store
 from services.invoicer.invoices.store.closing import Batch, NumberedDocument
 from shared.calendar import due_date
-from shared.clock import now
+from shared.clock import now, today_of
 from shared.consumer.records import OutboxId
 from shared.errors import Refused
 from shared.events.commands import CreditInvoice, GenerateBatch, RetryParked
@@ -91,6 +91,7 @@ async def close_documents(
         actor=command.actor,
         reason=command.reason,
         generated_at=now(),
+        closed_on=today_of(company.time_zone),
     )
     due = {
         terms: due_date(batch.invoice_date, terms)

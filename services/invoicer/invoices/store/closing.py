@@ -70,6 +70,7 @@ class Batch(NamedTuple):
     actor: str
     reason: str
     generated_at: datetime
+    closed_on: date
 
 
 def batch_id(invoice_date: date, command_id: str) -> str:
@@ -97,6 +98,7 @@ async def add_batch(
         actor=batch.actor,
         reason=batch.reason,
         at=batch.generated_at,
+        closed_on=batch.closed_on,
     )
 
 

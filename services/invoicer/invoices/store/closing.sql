@@ -2,9 +2,9 @@
 -- the row of a batch
 INSERT INTO invoicer.batch
   (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number,
-   documents, line_count, totals, actor, reason, generated_at)
+   documents, line_count, totals, actor, reason, generated_at, closed_on)
 VALUES (:batch_id, :company, :command_id, :cut_off, :invoice_date, :first, :last,
-  :documents, :lines, CAST(:totals AS jsonb), :actor, :reason, :at)
+  :documents, :lines, CAST(:totals AS jsonb), :actor, :reason, :at, :closed_on)
 
 -- name: close_lines
 -- removes the selected lines from the open ones

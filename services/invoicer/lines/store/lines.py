@@ -4,7 +4,7 @@ The locations are open, draft, invoiced and replaced. All queries work on sets o
 documents cost the same few queries as one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from math import ceil
@@ -31,7 +31,8 @@ _REALIZED = kinds_of(
 """The columns of a pay line that are fields of a realization's line."""
 _PAY_LINE = _REALIZED | kinds_of(
     "document_kind text, document_id text, realization_no integer, day_minutes integer,"
-    " announce_when_due boolean, corrects_invoice_id bigint, corrects_line_no integer"
+    " announce_when_due boolean, corrects_invoice_id bigint, corrects_line_no integer,"
+    " opened_on date"
 )
 _ENCODERS: dict[str, Callable[[Any], str]] = {
     "numeric": plain,
@@ -81,8 +82,9 @@ async def add_lines(
     connection: AsyncConnection,
     lines: Sequence[OpenedLine],
     announce: Callable[[RealizationLine], bool],
+    today: Mapping[str, date],
 ) -> None:
-    """Open lines in the order given.
+    """Open lines in the order given, on the day `today` of their billing company.
 
     Corrections of invoiced lines are marked: a batch takes them whatever their week. `announce`
     decides whether the scheduler announces a line when it is due.
@@ -90,11 +92,13 @@ async def add_lines(
     for correction in (False, True):
         part = [opened for opened in lines if opened.new.correction is correction]
         if part:
-            await run(connection, _ADD, correction=correction, **_columns(part, announce))
+            await run(connection, _ADD, correction=correction, **_columns(part, announce, today))
 
 
 def _columns(
-    lines: Sequence[OpenedLine], announce: Callable[[RealizationLine], bool]
+    lines: Sequence[OpenedLine],
+    announce: Callable[[RealizationLine], bool],
+    today: Mapping[str, date],
 ) -> dict[str, str]:
     realized = [opened.new.realized for opened in lines]
     corrects = [opened.new.corrects for opened in lines]
@@ -106,6 +110,7 @@ def _columns(
         "announce_when_due": joined([str(announce(line)) for line in realized]),
         "corrects_invoice_id": joined([key and str(key[0]) for key in corrects]),
         "corrects_line_no": joined([key and str(key[1]) for key in corrects]),
+        "opened_on": joined([str(today[line.billing_company]) for line in realized]),
     }
 
 
@@ -191,8 +196,13 @@ class ReplacedLine(NamedTuple):
     by_realization: int
 
 
-async def replace_lines(connection: AsyncConnection, lines: Sequence[ReplacedLine]) -> None:
-    """Move lines from the open ones, or from their draft, to the replaced ones."""
+async def replace_lines(
+    connection: AsyncConnection, lines: Sequence[ReplacedLine], today: Mapping[str, date]
+) -> None:
+    """Move lines from the open ones, or from their draft, to the replaced ones.
+
+    `today`: the day of each billing company, on which its lines are replaced.
+    """
     in_order = sorted(lines, key=lambda replaced: replaced.pay_line.pay_line_id)
     for location, table in (("open", "open_line"), ("draft", "draft_line")):
         part = [line for line, _ in in_order if line.location == location]
@@ -208,8 +218,11 @@ async def replace_lines(connection: AsyncConnection, lines: Sequence[ReplacedLin
     await insert_rows(
         connection,
         "invoicer.replaced_line",
-        "pay_line_id bigint, replaced_by_realization integer",
-        [(line.pay_line_id, by_realization) for line, by_realization in in_order],
+        "pay_line_id bigint, replaced_by_realization integer, replaced_on date",
+        [
+            (line.pay_line_id, by_realization, today[line.realized.billing_company])
+            for line, by_realization in in_order
+        ],
     )
 
 

@@ -300,20 +300,21 @@ async def save_changes(connection: AsyncConnection, changes: SettlementChanges) 
     await settlement.save_settled_documents(connection, changes.settled, changes.stale)
     await settlement.add_edits(connection, changes.edits)
     await settlement.save_snoozes(connection, changes.snoozes)
-    await lines.replace_lines(connection, changes.replaced)
-    if changes.opened:
-        companies = {opened.new.realized.billing_company for opened in changes.opened}
+    companies = {opened.new.realized.billing_company for opened in changes.opened}
+    companies |= {replaced.pay_line.realized.billing_company for replaced in changes.replaced}
+    if companies:
+        days = await lines.company_days(connection, companies)
+        today = {company: clock.today_of(zone) for company, (zone, _) in days.items()}
+        await lines.replace_lines(connection, changes.replaced, today)
         # A line is announced if it is due after the watermark, or after today if there is none yet.
         announced_until = {
-            company: watermark or clock.today_of(zone)
-            for company, (zone, watermark) in (
-                await lines.company_days(connection, companies)
-            ).items()
+            company: watermark or today[company] for company, (_, watermark) in days.items()
         }
         await lines.add_lines(
             connection,
             changes.opened,
             lambda line: line.effective_date > announced_until[line.billing_company],
+            today,
         )
     await settlement.note_ended_citations(connection, changes.uncited)
 
