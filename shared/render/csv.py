@@ -62,12 +62,13 @@ class _Echo:
 _WRITER = csv.writer(_Echo(), lineterminator="\r\n")
 
 
-def _record(cells: Iterable[str | int]) -> str:
+def csv_record(cells: Iterable[str | int]) -> str:
+    """Return one record with CRLF; text cells must be safe (`safe_text`) already."""
     record: str = _WRITER.writerow(cells)
     return record
 
 
-CSV_HEADER = _record(CSV_COLUMNS)
+CSV_HEADER = csv_record(CSV_COLUMNS)
 
 
 def safe_text(text: str) -> str:
@@ -81,7 +82,7 @@ def _money(amount: Decimal) -> str:
 
 def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
     """Return one line of a document as a CSV record with CRLF. Credits are negative."""
-    return _record(
+    return csv_record(
         (
             safe_text(document.invoice_number),
             document.document_type,

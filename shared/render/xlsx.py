@@ -7,23 +7,26 @@ given by the caller, so the same batch gives the same bytes.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
-from shared.money import ZERO, minor_unit
+from shared.money import ZERO
 from shared.render.csv import CSV_COLUMNS
-from shared.render.parties import FORBIDDEN_IN_XML
+from shared.render.sheets import (
+    LINES_A_SHEET,
+    PLAIN,
+    Cell,
+    Formula,
+    Sheet,
+    StreamedBook,
+    amounts_shown,
+)
 from shared.render.totals import CurrencyTotals
 from shared.terms import ClosedDocument, ClosedLine
 
-LINES_A_SHEET = 1_000_000
-"""Below the 1,048,576 rows of a sheet."""
 DOCUMENT_COLUMNS = (
     *(
         "invoice_number",
@@ -64,8 +67,6 @@ WIDTHS = {
     "document_id": 22,
     "content_hash": 20,
 }
-COMMON_WIDTH = 13
-PLAIN = "General"
 MONEY = frozenset(
     {
         "amount",
@@ -79,79 +80,8 @@ MONEY = frozenset(
     }
 )
 
-Cell = str | int | Decimal | date | None
 
-
-@dataclass(slots=True)
-class Formula:
-    """A formula, its computed value, and its number format."""
-
-    text: str
-    value: Decimal
-    shown: str
-
-
-def amounts_shown(currency: str) -> str:
-    """Return the number format of amounts in a currency."""
-    exponent = minor_unit(currency).as_tuple().exponent
-    decimals = -exponent if isinstance(exponent, int) else 0
-    return "#,##0." + "0" * decimals if decimals else "#,##0"
-
-
-def _text(text: str) -> str:
-    """Return user text for a cell.
-
-    The writer reads text that starts with a rich-text tag as markup; a leading space prevents it.
-    """
-    kept = FORBIDDEN_IN_XML.sub(" ", text)
-    return f" {kept}" if kept.startswith("<r>") else kept
-
-
-class _Sheet:
-    """A sheet that is written row by row."""
-
-    def __init__(self, book: "XlsxBook", name: str, columns: Iterable[str]) -> None:
-        self.book = book
-        self.name = name
-        self.columns = tuple(columns)
-        self.sheet: Any = book.book.add_worksheet(name)
-        self.rows = 0
-        for at, column in enumerate(self.columns):
-            self.sheet.set_column(at, at, WIDTHS.get(column, COMMON_WIDTH))
-        self.sheet.freeze_panes(1, 1)
-        for at, column in enumerate(self.columns):
-            self.sheet.write_string(0, at, column.replace("_", " "), book.style("@", bold=True))
-
-    def write(self, cells: Iterable[Cell | Formula], amounts: str) -> int:
-        """Write a row and return its number in formulas. `amounts` is the format of money cells."""
-        self.rows += 1
-        for at, cell in enumerate(cells):
-            if isinstance(cell, Formula):
-                self.sheet.write_formula(
-                    self.rows, at, f"={cell.text}", self.book.style(cell.shown), cell.value
-                )
-            elif isinstance(cell, date):
-                self.sheet.write_datetime(self.rows, at, cell, self.book.style("yyyy-mm-dd"))
-            elif isinstance(cell, Decimal):
-                self.sheet.write_number(
-                    self.rows,
-                    at,
-                    cell,
-                    self.book.style(amounts if self.columns[at] in MONEY else PLAIN),
-                )
-            elif isinstance(cell, int):
-                self.sheet.write_number(self.rows, at, cell)
-            elif cell:
-                self.sheet.write_string(self.rows, at, _text(cell))
-        return self.rows + 1
-
-    def range(self, column: str, first: int = 2, last: int | None = None) -> str:
-        """Return the cell range of a column for formulas."""
-        character = xl_col_to_name(self.columns.index(column))
-        return f"'{self.name}'!${character}${first}:${character}${last or max(self.rows + 1, 2)}"
-
-
-class XlsxBook:
+class XlsxBook(StreamedBook):
     """The workbook of one batch: `begin`, lines and `end` per document, then `close`.
 
     Until `close`, drafts of the sheets are in the folder of `path`; the caller removes them after
@@ -159,24 +89,12 @@ class XlsxBook:
     """
 
     def __init__(self, path: Path, created: datetime, lines_a_sheet: int = LINES_A_SHEET) -> None:
-        options = {
-            "constant_memory": True,
-            "strings_to_formulas": False,
-            "strings_to_urls": False,
-            "strings_to_numbers": False,
-        }
-        self.book: Any = xlsxwriter.Workbook(str(path), options | {"tmpdir": str(path.parent)})
-        self.book.set_properties(
-            {"created": created.astimezone(UTC).replace(tzinfo=None, microsecond=0)}
-        )
-        self.book.set_calc_mode("auto")
-        self.styles: dict[tuple[str, bool], Any] = {}
+        super().__init__(path, created)
         self.lines_a_sheet = lines_a_sheet
-        self.documents = _Sheet(self, "documents", DOCUMENT_COLUMNS)
-        self.lines = [_Sheet(self, "lines", CSV_COLUMNS)]
-        self.tax = _Sheet(self, "tax", TAX_COLUMNS)
-        self.control = _Sheet(
-            self,
+        self.documents = self.sheet("documents", DOCUMENT_COLUMNS)
+        self.lines = [self.sheet("lines", CSV_COLUMNS)]
+        self.tax = self.sheet("tax", TAX_COLUMNS)
+        self.control = self.sheet(
             "control totals",
             [
                 "currency",
@@ -186,16 +104,11 @@ class XlsxBook:
                 "difference",
             ],
         )
-        self.spans: list[tuple[_Sheet, int, int]] = []
+        self.spans: list[tuple[Sheet, int, int]] = []
 
-    def style(self, number_format: str, bold: bool = False) -> Any:
-        """Return a cell format, created once."""
-        key = (number_format, bold)
-        if key not in self.styles:
-            self.styles[key] = self.book.add_format(
-                {"num_format": number_format} | ({"bold": True, "bottom": 1} if bold else {})
-            )
-        return self.styles[key]
+    def sheet(self, name: str, columns: Iterable[str]) -> Sheet:
+        """Add a sheet with these columns."""
+        return Sheet(self, name, columns, money=MONEY, widths=WIDTHS)
 
     def begin(self, document: ClosedDocument) -> None:
         """Start a document."""
@@ -204,7 +117,7 @@ class XlsxBook:
     def line(self, document: ClosedDocument, line: ClosedLine) -> None:
         """Write one line of the current document."""
         if self.lines[-1].rows >= self.lines_a_sheet:
-            self.lines.append(_Sheet(self, f"lines {len(self.lines) + 1}", CSV_COLUMNS))
+            self.lines.append(self.sheet(f"lines {len(self.lines) + 1}", CSV_COLUMNS))
         sheet = self.lines[-1]
         row = sheet.write(_line_cells(document, line), amounts_shown(document.currency))
         if self.spans and self.spans[-1][0] is sheet:

@@ -6,8 +6,9 @@ set up once.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from services.console.queries.snapshot import open_snapshot
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
 from shared.broker.producer import OutgoingMessage
@@ -28,8 +30,11 @@ from tests.builders import record
 from tests.conftest import RecordingProducer, as_superuser, process
 from tests.histories import domain as domain
 from tests.histories.reference.ledger import Billed, Open
+from tests.report_totals import check_reports, rows_of
 
 STATEMENTS, COMMANDS, ANSWERS = "pay-lines-realized", "operator-commands", "command-results"
+
+Unbilled = dict[str, list[dict[str, Any]]]
 
 EMPTY = """
 DO $$
@@ -193,6 +198,23 @@ class Office:
         )
         ((line_no,),) = found
         return int(line_no)
+
+    async def unbilled(self, today: date) -> Unbilled:
+        """The rows of the report of what is not billed at the end of today, of each company."""
+        async with open_snapshot(self.url) as connection:
+            return {
+                name: await rows_of(connection, "unbilled", name, today)
+                for name in domain.COMPANIES
+            }
+
+    async def check_reports(self, today: date, past: Mapping[date, Unbilled]) -> None:
+        """Reports add up to the tables, and that of a past day is as it was on that day."""
+        async with open_snapshot(self.url) as connection:
+            for name in domain.COMPANIES:
+                await check_reports(connection, self.select, name, today)
+                for day, kept in past.items():
+                    again = await rows_of(connection, "unbilled", name, as_of=day)
+                    assert again == kept[name], (name, day)
 
     async def verified(self) -> Report:
         """What `verify` reports of the database."""

@@ -180,6 +180,8 @@ class OperatorCommands(HistorySetup):
         Scheduled lines fell due, snoozes ended. What arrived by the cut-off is on documents; the
         rest is open for a reason. Some time groups only, or not all debtors.
         """
+        if passed:
+            self.day_ends()
         self.reference.day_comes(self.reference.today + timedelta(days=passed))
         self.today_is(self.reference.today)
         lines = [one for one in self.reference.ledger.lines() if one.line.company == company]

@@ -26,7 +26,7 @@ from tests.histories.compare import (
     stored_facts,
 )
 from tests.histories.coverage import met
-from tests.histories.office import Office
+from tests.histories.office import Office, Unbilled
 from tests.histories.reference.billing import ALWAYS, Narrowed, Node, Way
 from tests.histories.reference.ledger import Open
 from tests.histories.reference.pricing import Hours, Order, Sheet
@@ -66,6 +66,15 @@ class HistorySetup(RuleBasedStateMachine):
         self.realizations: list[Record] = []
         self.asked: list[Any] = []
         self.held_up = 0
+        self.unbilled: dict[date, Unbilled] = {}
+
+    def teardown(self) -> None:
+        """At the end of a history its reports are right, those of past days included."""
+        self.run(self.office.check_reports(self.reference.today, self.unbilled))
+
+    def day_ends(self) -> None:
+        """Keep what is not billed at the end of this day."""
+        self.unbilled[self.reference.today] = self.run(self.office.unbilled(self.reference.today))
 
     # -- the ground
 

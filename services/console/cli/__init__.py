@@ -33,6 +33,7 @@ MODULES = {
     "invoices": ("invoices", "numbers"),
     "credits": ("credit",),
     "ageing": ("invoices",),
+    "reports": ("reports",),
     "explaining": ("why", "why-not", "history"),
     "dead_letters": ("dead-letters",),
     "consumers": ("consumers",),

@@ -7,6 +7,8 @@ from shared.money import minor_unit, plain
 
 PLAIN = (
     "hours",
+    "billed",
+    "unbilled",
     "quantity",
     "quantity_left",
     "unit_price",

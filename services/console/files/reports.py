@@ -1,0 +1,179 @@
+"""Reports as CSV and XLSX, written row by row.
+
+A file is complete or does not exist. It depends on nothing but the rows and the days of the report,
+so the same report gives the same bytes at any time.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from services.console.files.paths import file_path, temporary_folder
+from services.console.queries.reports import Report, ReportColumn, Span, Totals
+from services.console.queries.snapshot import Row
+from shared.render.csv import csv_record, safe_text
+from shared.render.sheets import (
+    LINES_A_SHEET,
+    PLAIN,
+    Cell,
+    Formula,
+    Sheet,
+    StreamedBook,
+    amounts_shown,
+)
+
+FORMATS = ("csv", "xlsx")
+A4 = 9
+SIGNS = "what lowers the debt is negative, so that each column adds up"
+
+
+class RowWriter(Protocol):
+    """Takes the rows of a report, one at a time, and at the end its totals."""
+
+    def add(self, row: Row) -> None:
+        """Writes a row."""
+
+    def close(self, totals: Totals) -> None:
+        """Completes what was written."""
+
+
+class ReportCsv:
+    """A CSV file: the heads of the columns, and a record a row. A column adds up; no sums."""
+
+    def __init__(self, path: Path, report: Report, billing_company: str, span: Span) -> None:
+        self.columns = report.columns
+        self.file = path.open("w", encoding="utf-8", newline="")
+        self.file.write(csv_record(column.name for column in self.columns))
+
+    def add(self, row: Row) -> None:
+        """Writes a record."""
+        self.file.write(csv_record(_csv_cell(row[column.name]) for column in self.columns))
+
+    def close(self, totals: Totals) -> None:
+        """Ends the file."""
+        self.file.close()
+
+
+def _csv_cell(value: object) -> str | int:
+    """A value as text that no spreadsheet reads as a formula; numbers and dates are unchanged."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    return safe_text(str(value))
+
+
+class ReportXlsx:
+    """A workbook: the rows (over a million of them on further sheets), their sums per currency as
+    formulas, and what the report is of.
+    """
+
+    def __init__(self, path: Path, report: Report, billing_company: str, span: Span) -> None:
+        last = span.until if report.of == "period" else span.as_of
+        self.book = StreamedBook(path, datetime.combine(last, time(), UTC))
+        self.report, self.billing_company, self.span = report, billing_company, span
+        self.sheets = [self._rows_sheet(report.name)]
+
+    def _rows_sheet(self, name: str) -> Sheet:
+        return self._sheet(name, self.report.columns)
+
+    def _sheet(self, name: str, columns: "tuple[ReportColumn, ...]") -> Sheet:
+        sheet = Sheet(
+            self.book,
+            name,
+            [column.head for column in columns],
+            money={column.head for column in columns if column.kind == "amount"},
+            widths={column.head: column.width for column in columns},
+        )
+        sheet.sheet.set_landscape()
+        sheet.sheet.set_paper(A4)
+        sheet.sheet.fit_to_pages(1, 0)
+        sheet.sheet.repeat_rows(0)
+        sheet.sheet.set_header(f"&L{self.report.title}&R&P / &N")
+        return sheet
+
+    def add(self, row: Row) -> None:
+        """Writes a row."""
+        if self.sheets[-1].rows >= LINES_A_SHEET:
+            self.sheets.append(self._rows_sheet(f"{self.report.name} {len(self.sheets) + 1}"))
+        currency = row.get("currency")
+        shown = amounts_shown(currency) if currency else PLAIN
+        self.sheets[-1].write([row[column.name] for column in self.report.columns], shown)
+
+    def close(self, totals: Totals) -> None:
+        """Writes the sums and what the report is of."""
+        for sheet in self.sheets:
+            sheet.sheet.autofilter(0, 0, max(sheet.rows, 1), len(sheet.columns) - 1)
+        self._write_sums(totals)
+        about = self._sheet("about", (ReportColumn("", "about", width=18), _WIDE))
+        about.write(["report", self.report.title], PLAIN)
+        about.write(["billing company", self.billing_company], PLAIN)
+        about.write(["days", self.span.words(self.report)], PLAIN)
+        about.write(["rows", totals.rows], PLAIN)
+        about.write(["signs", SIGNS], PLAIN)
+        self.book.book.close()
+
+    def _write_sums(self, totals: Totals) -> None:
+        summed = self.report.summed
+        has_currency = any(column.name == "currency" for column in self.report.columns)
+        columns = (ReportColumn("currency", "currency", width=9), *summed)
+        sheet = self._sheet("totals", columns)
+        for at, row in enumerate(totals.by_currency, start=2):
+            currency = row["currency"]
+            shown = amounts_shown(currency) if currency else PLAIN
+            equals = f"$A{at}" if currency else '"="'
+            cells: list[Cell | Formula] = [currency]
+            for column in summed:
+                formula = "+".join(
+                    f"SUMIFS({one.range(column.head)},{one.range('currency')},{equals})"
+                    if has_currency
+                    else f"SUM({one.range(column.head)})"
+                    for one in self.sheets
+                )
+                style = shown if column.kind == "amount" else PLAIN
+                cells.append(Formula(formula, row[column.name] or Decimal(0), style))
+            sheet.write(cells, shown)
+
+
+_WIDE = ReportColumn("", "is", width=60)
+WRITERS: dict[str, Callable[[Path, Report, str, Span], RowWriter]] = {
+    "csv": ReportCsv,
+    "xlsx": ReportXlsx,
+}
+
+
+async def write_rows(rows: AsyncIterator[Row], report: Report, writer: RowWriter) -> Totals:
+    """Give each row of a report to a writer, and return the totals."""
+    totals = Totals(report)
+    async for row in rows:
+        totals.add(row)
+        writer.add(row)
+    writer.close(totals)
+    return totals
+
+
+async def save_report(
+    rows: AsyncIterator[Row],
+    report: Report,
+    billing_company: str,
+    span: Span,
+    file_format: str,
+    path: Path,
+) -> tuple[Path, Totals]:
+    """Writes a report to a file, which is replaced if it exists; returns its path and its totals.
+
+    Raises `Refused` if nothing can be written there.
+    """
+    target = file_path(path, f"{report.name}.{file_format}", file_format.upper())
+    with temporary_folder(target) as folder:
+        draft = folder / f"report.{file_format}"
+        writer = WRITERS[file_format](draft, report, billing_company, span)
+        totals = await write_rows(rows, report, writer)
+        draft.replace(target)
+    return target, totals

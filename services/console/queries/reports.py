@@ -1,0 +1,362 @@
+"""Reports: what each shows, and its rows, streamed in a fixed order.
+
+A report is of today, of the end of a day, or of a period; days are those of the billing company.
+Amounts that lower the debt are negative, so that each column adds up.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from services.console.queries.ageing import ageing
+from services.console.queries.amounts import with_money
+from services.console.queries.companies import companies_today
+from services.console.queries.snapshot import ReadConnection, Row, fetch, with_positions
+from shared.calendar import AGEING_BUCKETS
+from shared.errors import Refused
+from shared.sql import named_queries
+
+ROWS_AT_ONCE = 1_000
+QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
+OPENING, CLOSING = "opening balance", "closing balance"
+
+Kind = Literal["text", "date", "count", "quantity", "rate", "amount", "id"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportColumn:
+    """A column: the field of the rows, its heading, what it holds, and its width in characters.
+
+    `in_table`: whether a terminal shows it, too. `summed`: whether the totals have it.
+    """
+
+    name: str
+    head: str
+    kind: Kind = "text"
+    width: int = 12
+    in_table: bool = True
+    summed: bool = False
+
+
+def _text(name: str, head: str = "", width: int = 16, *, in_table: bool = True) -> ReportColumn:
+    return ReportColumn(name, head or name.replace("_", " "), "text", width, in_table)
+
+
+def _day(name: str, head: str = "", *, in_table: bool = True) -> ReportColumn:
+    return ReportColumn(name, head or name.replace("_", " "), "date", 11, in_table)
+
+
+def _number(
+    name: str, head: str = "", kind: Kind = "amount", *, summed: bool = True
+) -> ReportColumn:
+    return ReportColumn(name, head or name.replace("_", " "), kind, 14, True, summed)
+
+
+CURRENCY = _text("currency", "currency", 9)
+ACCOUNT = _text("account_name", "debtor", 30)
+BY_MONTH = (
+    _text("month", width=9),
+    _number("lines", kind="count"),
+    _number("timesheets", "Amount: Timesheets"),
+    _number("products", "Amount: Products & Services"),
+    _number("amount"),
+    CURRENCY,
+)
+INVOICED = (_number("net"), _number("tax"), _number("total"), CURRENCY)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report: its title, what it is of, its columns in order, and whether it takes a debtor."""
+
+    name: str
+    title: str
+    of: Literal["today", "as-of", "period"]
+    columns: tuple[ReportColumn, ...]
+    by_account: bool = False
+
+    @property
+    def summed(self) -> tuple[ReportColumn, ...]:
+        """The columns that the totals have."""
+        return tuple(column for column in self.columns if column.summed)
+
+
+REPORTS = {
+    report.name: report
+    for report in (
+        Report("pending", "pending by month", "today", BY_MONTH),
+        Report("scheduled", "scheduled by month", "today", BY_MONTH),
+        Report(
+            "unbilled",
+            "unbilled revenue",
+            "as-of",
+            (
+                _text("status", width=22),
+                _text("kind", width=11),
+                _day("week_ending"),
+                _text("period", width=9),
+                _number("documents", kind="count", summed=False),
+                _number("lines", kind="count"),
+                _number("hours", kind="quantity"),
+                _number("amount"),
+                CURRENCY,
+            ),
+        ),
+        Report(
+            "register",
+            "invoice register",
+            "period",
+            (
+                _text("invoice_number", "number"),
+                _text("document_type", "type", 12),
+                _day("invoice_date", "date"),
+                _day("due_date", "due"),
+                ACCOUNT,
+                _text("po_number", "PO", in_table=False),
+                _number("lines", kind="count"),
+                *INVOICED,
+                _day("cut_off_date", "cut-off", in_table=False),
+                _text("batch_id", "batch", 22, in_table=False),
+            ),
+            by_account=True,
+        ),
+        Report(
+            "credits",
+            "credits",
+            "period",
+            (
+                _text("invoice_number", "number"),
+                ReportColumn("line_no", "line", "id", 7, in_table=False),
+                _day("invoice_date", "date"),
+                ACCOUNT,
+                _text("corrects_invoice", "corrects"),
+                ReportColumn("corrects_line", "its line", "id", 8),
+                _text("document_id", "document", 24),
+                _text("description", width=42, in_table=False),
+                _number("quantity", kind="quantity", summed=False),
+                _text("unit", width=6, in_table=False),
+                *INVOICED,
+                _text("credited_to", "to", 14),
+                _text("actor", width=12, in_table=False),
+                _text("reason", width=30),
+            ),
+            by_account=True,
+        ),
+        Report(
+            "snoozed",
+            "snoozed lines",
+            "today",
+            (
+                ReportColumn("pay_line_id", "line", "id", 9),
+                _text("document_id", "document", 24),
+                _text("account_name", "debtor", 30),
+                _text("description", width=42, in_table=False),
+                _day("week_ending", in_table=False),
+                _day("effective_date", "effective"),
+                _number("quantity", kind="quantity", summed=False),
+                _text("unit", width=6, in_table=False),
+                _number("amount"),
+                CURRENCY,
+                _text("reason", width=40),
+                _text("actor", width=12),
+                _day("since", in_table=False),
+                _day("until"),
+            ),
+            by_account=True,
+        ),
+        Report(
+            "held",
+            "held documents",
+            "as-of",
+            (
+                _text("document_kind", "kind", 11, in_table=False),
+                _text("document_id", "document", 30),
+                _text("billing_company", "billing company", in_table=False),
+                _text("code", width=18),
+                _text("message", width=60),
+                _day("since"),
+                _number("days", kind="count", summed=False),
+                _day("effective_date", "effective", in_table=False),
+                _number("hours", kind="quantity"),
+            ),
+        ),
+        Report(
+            "products",
+            "product revenue",
+            "period",
+            (
+                _text("item_class", "class"),
+                _text("family"),
+                _text("variant"),
+                _text("item_id", "item"),
+                _number("lines", kind="count"),
+                _number("quantity", kind="quantity"),
+                *INVOICED,
+            ),
+        ),
+        Report(
+            "tax",
+            "tax by code",
+            "period",
+            (
+                _text("month", width=9),
+                _text("tax_code", "code", 10),
+                _number("tax_rate", "rate %", "rate", summed=False),
+                _number("documents", kind="count", summed=False),
+                _number("net"),
+                _number("tax"),
+                CURRENCY,
+            ),
+        ),
+        Report(
+            "hours",
+            "hours",
+            "period",
+            (
+                _text("client", width=24),
+                _text("requirement_id", "requirement", 24),
+                _text("job_title", width=24, in_table=False),
+                _text("worker_id", "worker", 18),
+                _text("unit", width=6),
+                _number("billed", kind="quantity"),
+                _number("unbilled", kind="quantity"),
+                _number("billed_amount", "amount billed"),
+                _number("unbilled_amount", "amount unbilled"),
+                CURRENCY,
+            ),
+        ),
+        Report(
+            "statement",
+            "statement of account",
+            "period",
+            (
+                ACCOUNT,
+                _day("day", "date"),
+                _text("entry", width=16),
+                _text("invoice_number", "document"),
+                _text("payment", width=24, in_table=False),
+                _day("due_date", "due"),
+                _number("amount"),
+                _number("balance", summed=False),
+                CURRENCY,
+                *(ReportColumn(age, age, "amount", 12, in_table=False) for age in AGEING_BUCKETS),
+            ),
+            by_account=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The days of a report: today there, the day as of which it is, and its period."""
+
+    today: date
+    as_of: date
+    since: date
+    until: date
+
+    def words(self, report: Report) -> str:
+        """The days that count for a report, for its title."""
+        if report.of == "period":
+            return f"{self.since} to {self.until}"
+        return f"on {self.today if report.of == 'today' else self.as_of}"
+
+
+async def span_of(
+    connection: ReadConnection,
+    billing_company: str,
+    as_of: date | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> Span:
+    """The days of a report. Not given: as of today; from the first of the month of the last day.
+
+    Refused for a billing company that no command has set, and if the period ends before it begins.
+    """
+    known = await fetch(
+        connection,
+        "SELECT 1 FROM fee_realizer.console_billing_company WHERE billing_company = :company",
+        company=billing_company,
+    )
+    if not known:
+        raise Refused(
+            "unknown_billing_company",
+            f"there is no billing company {billing_company}",
+            "see `backoffice billing-company list`",
+        )
+    today = (await companies_today(connection, billing_company))[billing_company]
+    last = until or (max(today, since) if since else today)
+    first = since or last.replace(day=1)
+    if first > last:
+        raise Refused(
+            "period_ends_before_it_begins",
+            f"the period is from {first} to {last}",
+            "give --from a day that is not after --to",
+        )
+    return Span(today, as_of or today, first, last)
+
+
+async def report_rows(
+    connection: ReadConnection,
+    report: Report,
+    billing_company: str,
+    span: Span,
+    account_name: str | None = None,
+) -> AsyncGenerator[Row, None]:
+    """The rows of a report, through a cursor; each has its columns, amounts in currency decimals.
+
+    The closing balance of a statement has what is due by age.
+    """
+    values = {
+        "company": billing_company,
+        "today": span.today,
+        "as_of": span.as_of,
+        "since": span.since,
+        "until": span.until,
+        "account": account_name,
+    }
+    ages: dict[tuple[str, str], Row] = {}
+    no_ages: Row = {}
+    if report.name == "statement":
+        no_ages = dict.fromkeys(AGEING_BUCKETS)
+        due = await ageing(connection, billing_company, span.until)
+        ages = {(row["account_name"], row["currency"]): row for row in due["debtors"]}
+    sql, ordered = with_positions(QUERIES[report.name], values)
+    money = [column.name for column in report.columns if column.kind == "amount"]
+    async for record in connection.cursor(sql, *ordered, prefetch=ROWS_AT_ONCE):
+        row = no_ages | dict(record)
+        if row.get("entry") == CLOSING:
+            aged = ages.get((row["account_name"], row["currency"]), {})
+            row |= {age: aged.get(age, Decimal(0)) for age in AGEING_BUCKETS}
+        yield with_money(row, *money)
+
+
+@dataclass
+class Totals:
+    """How many rows a report has, and per currency the sums of its summed columns."""
+
+    report: Report
+    rows: int = 0
+    sums: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Adds a row."""
+        self.rows += 1
+        currency = str(row.get("currency") or "")
+        sums = self.sums.setdefault(currency, {})
+        for column in self.report.summed:
+            value = row[column.name]
+            if isinstance(value, int | Decimal):
+                sums[column.name] = sums.get(column.name, Decimal(0)) + value
+
+    @property
+    def by_currency(self) -> list[Row]:
+        """The sums, one row a currency."""
+        return [
+            {"currency": currency} | {c.name: sums.get(c.name) for c in self.report.summed}
+            for currency, sums in sorted(self.sums.items())
+        ]
