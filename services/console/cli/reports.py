@@ -158,7 +158,7 @@ def _column(column: "ReportColumn") -> Column:
         "" if column.name == "currency" else column.head,
         figures=column.kind in ("count", "quantity", "rate", "amount"),
         ids=column.kind == "id",
-        most=max(column.width, 60) if column.name == "message" else 40,
+        most=300 if column.name == "message" else 40,
     )
 
 
@@ -202,7 +202,7 @@ class _Shown:
         columns = [_column(each) for each in self.report.columns if each.in_table]
         run.table(self.rows, columns, title=title, empty=f"{title}: nothing")
         run.shortened(len(self.rows), totals.rows)
-        if len(self.rows) > 1 or len(self.rows) < totals.rows:
+        if totals.rows > 1:
             run.table(totals.by_currency, _sums(self.report), title="totals")
         if self.report.name == "statement":
             self._show_ages(run)

@@ -355,8 +355,8 @@ class Totals:
 
     @property
     def by_currency(self) -> list[Row]:
-        """The sums, one row a currency."""
+        """The sums, one row a currency; last what has none, such as held hours."""
         return [
             {"currency": currency} | {c.name: sums.get(c.name) for c in self.report.summed}
-            for currency, sums in sorted(self.sums.items())
+            for currency, sums in sorted(self.sums.items(), key=lambda each: (not each[0], each[0]))
         ]
