@@ -61,6 +61,7 @@ class Column:
 
     `figures`: counts and amounts, with thousands separators. `ids`: numbers that people type again,
     exactly as they are. `price`: figures with at least the decimals of the row's currency.
+    `whole`: a narrow terminal does not fold it over lines; numbers are never folded.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Column:
         figures: bool = False,
         ids: bool = False,
         price: bool = False,
+        whole: bool = False,
         most: int = MOST_CELL,
     ) -> None:
         self.field = field
@@ -78,6 +80,7 @@ class Column:
         self.figures = figures or price
         self.ids = ids
         self.price = price
+        self.whole = whole
         self.most = most
 
     @property
@@ -112,6 +115,11 @@ class Screen:
         self._aside = Console(
             stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH
         )
+
+    @property
+    def width(self) -> int:
+        """How many columns tables may have: those of the terminal, more where there is none."""
+        return self._people.width
 
     def document(self, document: Any) -> None:
         """Prints the one JSON document, if --json is given."""
@@ -157,7 +165,7 @@ class Screen:
                 Text(visible(column.head)),
                 justify="right" if column.to_the_right else "left",
                 overflow="fold",
-                no_wrap=column.to_the_right,
+                no_wrap=column.to_the_right or column.whole,
             )
         for row in rows:
             table.add_row(*(Text(visible(column.cell(row))) for column in shown))

@@ -158,6 +158,7 @@ def _column(column: "ReportColumn") -> Column:
         "" if column.name == "currency" else column.head,
         figures=column.kind in ("count", "quantity", "rate", "amount"),
         ids=column.kind == "id",
+        whole=column.kind == "date" or column.name in ("invoice_number", "corrects_invoice"),
         most=300 if column.name == "message" else 40,
     )
 
@@ -199,7 +200,7 @@ class _Shown:
     def show(self, run: Run, totals: "Totals") -> None:
         """Prints the table, the sums of all rows, and how old the balances of a statement are."""
         title = f"{self.report.title} of {self.billing_company} {self.span.words(self.report)}"
-        columns = [_column(each) for each in self.report.columns if each.in_table]
+        columns = [_column(each) for each in self.report.columns if each.least <= run.width]
         run.table(self.rows, columns, title=title, empty=f"{title}: nothing")
         run.shortened(len(self.rows), totals.rows)
         if totals.rows > 1:

@@ -21,7 +21,9 @@ from shared.sql import named_queries
 
 ROWS_AT_ONCE = 1_000
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
-OPENING, CLOSING = "opening balance", "closing balance"
+CLOSING = "closing balance"
+WIDE, FILES_ONLY = 100, 10_000
+"""The width of a terminal from which a column is shown, and one that no terminal has."""
 
 Kind = Literal["text", "date", "count", "quantity", "rate", "amount", "id"]
 
@@ -30,29 +32,29 @@ Kind = Literal["text", "date", "count", "quantity", "rate", "amount", "id"]
 class ReportColumn:
     """A column: the field of the rows, its heading, what it holds, and its width in characters.
 
-    `in_table`: whether a terminal shows it, too. `summed`: whether the totals have it.
+    `least`: how many columns a terminal must have to show it. `summed`: the totals have it.
     """
 
     name: str
     head: str
     kind: Kind = "text"
     width: int = 12
-    in_table: bool = True
+    least: int = 0
     summed: bool = False
 
 
-def _text(name: str, head: str = "", width: int = 16, *, in_table: bool = True) -> ReportColumn:
-    return ReportColumn(name, head or name.replace("_", " "), "text", width, in_table)
+def _text(name: str, head: str = "", width: int = 16, least: int = 0) -> ReportColumn:
+    return ReportColumn(name, head or name.replace("_", " "), "text", width, least)
 
 
-def _day(name: str, head: str = "", *, in_table: bool = True) -> ReportColumn:
-    return ReportColumn(name, head or name.replace("_", " "), "date", 11, in_table)
+def _day(name: str, head: str = "", least: int = 0) -> ReportColumn:
+    return ReportColumn(name, head or name.replace("_", " "), "date", 11, least)
 
 
 def _number(
-    name: str, head: str = "", kind: Kind = "amount", *, summed: bool = True
+    name: str, head: str = "", kind: Kind = "amount", *, summed: bool = True, least: int = 0
 ) -> ReportColumn:
-    return ReportColumn(name, head or name.replace("_", " "), kind, 14, True, summed)
+    return ReportColumn(name, head or name.replace("_", " "), kind, 14, least, summed)
 
 
 CURRENCY = _text("currency", "currency", 9)
@@ -60,8 +62,8 @@ ACCOUNT = _text("account_name", "debtor", 30)
 BY_MONTH = (
     _text("month", width=9),
     _number("lines", kind="count"),
-    _number("timesheets", "Amount: Timesheets"),
-    _number("products", "Amount: Products & Services"),
+    _number("timesheets"),
+    _number("products", "products & services"),
     _number("amount"),
     CURRENCY,
 )
@@ -99,7 +101,7 @@ REPORTS = {
                 _day("week_ending"),
                 _text("period", width=9),
                 _number("documents", kind="count", summed=False),
-                _number("lines", kind="count"),
+                _number("lines", kind="count", least=WIDE),
                 _number("hours", kind="quantity"),
                 _number("amount"),
                 CURRENCY,
@@ -111,15 +113,15 @@ REPORTS = {
             "period",
             (
                 _text("invoice_number", "number"),
-                _text("document_type", "type", 12),
+                _text("document_type", "type", 12, WIDE),
                 _day("invoice_date", "date"),
                 _day("due_date", "due"),
                 ACCOUNT,
-                _text("po_number", "PO", in_table=False),
-                _number("lines", kind="count"),
+                _text("po_number", "PO", least=FILES_ONLY),
+                _number("lines", kind="count", least=WIDE),
                 *INVOICED,
-                _day("cut_off_date", "cut-off", in_table=False),
-                _text("batch_id", "batch", 22, in_table=False),
+                _day("cut_off_date", "cut-off", least=FILES_ONLY),
+                _text("batch_id", "batch", 22, least=FILES_ONLY),
             ),
             by_account=True,
         ),
@@ -129,19 +131,22 @@ REPORTS = {
             "period",
             (
                 _text("invoice_number", "number"),
-                ReportColumn("line_no", "line", "id", 7, in_table=False),
+                ReportColumn("line_no", "line", "id", 7, least=FILES_ONLY),
                 _day("invoice_date", "date"),
                 ACCOUNT,
                 _text("corrects_invoice", "corrects"),
-                ReportColumn("corrects_line", "its line", "id", 8),
+                ReportColumn("corrects_line", "its line", "id", 8, WIDE),
                 _text("document_id", "document", 24),
-                _text("description", width=42, in_table=False),
-                _number("quantity", kind="quantity", summed=False),
-                _text("unit", width=6, in_table=False),
-                *INVOICED,
+                _text("description", width=42, least=FILES_ONLY),
+                _number("quantity", kind="quantity", summed=False, least=WIDE),
+                _text("unit", width=6, least=FILES_ONLY),
+                _number("net"),
+                _number("tax", least=WIDE),
+                _number("total", least=FILES_ONLY),
+                CURRENCY,
                 _text("credited_to", "to", 14),
-                _text("actor", width=12, in_table=False),
-                _text("reason", width=30),
+                _text("actor", width=12, least=FILES_ONLY),
+                _text("reason", width=30, least=FILES_ONLY),
             ),
             by_account=True,
         ),
@@ -153,16 +158,16 @@ REPORTS = {
                 ReportColumn("pay_line_id", "line", "id", 9),
                 _text("document_id", "document", 24),
                 _text("account_name", "debtor", 30),
-                _text("description", width=42, in_table=False),
-                _day("week_ending", in_table=False),
-                _day("effective_date", "effective"),
-                _number("quantity", kind="quantity", summed=False),
-                _text("unit", width=6, in_table=False),
+                _text("description", width=42, least=FILES_ONLY),
+                _day("week_ending", least=FILES_ONLY),
+                _day("effective_date", "effective", WIDE),
+                _number("quantity", kind="quantity", summed=False, least=WIDE),
+                _text("unit", width=6, least=FILES_ONLY),
                 _number("amount"),
                 CURRENCY,
                 _text("reason", width=40),
-                _text("actor", width=12),
-                _day("since", in_table=False),
+                _text("actor", width=12, least=WIDE),
+                _day("since", least=FILES_ONLY),
                 _day("until"),
             ),
             by_account=True,
@@ -172,14 +177,14 @@ REPORTS = {
             "held documents",
             "as-of",
             (
-                _text("document_kind", "kind", 11, in_table=False),
+                _text("document_kind", "kind", 11, least=FILES_ONLY),
                 _text("document_id", "document", 30),
-                _text("billing_company", "billing company", in_table=False),
+                _text("billing_company", "billing company", least=FILES_ONLY),
                 _text("code", width=18),
                 _text("message", width=60),
-                _day("since"),
+                _day("since", least=WIDE),
                 _number("days", kind="count", summed=False),
-                _day("effective_date", "effective", in_table=False),
+                _day("effective_date", "effective", least=FILES_ONLY),
                 _number("hours", kind="quantity"),
             ),
         ),
@@ -192,9 +197,12 @@ REPORTS = {
                 _text("family"),
                 _text("variant"),
                 _text("item_id", "item"),
-                _number("lines", kind="count"),
+                _number("lines", kind="count", least=WIDE),
                 _number("quantity", kind="quantity"),
-                *INVOICED,
+                _number("net"),
+                _number("tax", least=WIDE),
+                _number("total", least=WIDE),
+                CURRENCY,
             ),
         ),
         Report(
@@ -218,13 +226,13 @@ REPORTS = {
             (
                 _text("client", width=24),
                 _text("requirement_id", "requirement", 24),
-                _text("job_title", width=24, in_table=False),
+                _text("job_title", width=24, least=FILES_ONLY),
                 _text("worker_id", "worker", 18),
-                _text("unit", width=6),
+                _text("unit", width=6, least=WIDE),
                 _number("billed", kind="quantity"),
                 _number("unbilled", kind="quantity"),
-                _number("billed_amount", "amount billed"),
-                _number("unbilled_amount", "amount unbilled"),
+                _number("billed_amount", "amount billed", least=WIDE),
+                _number("unbilled_amount", "amount unbilled", least=WIDE),
                 CURRENCY,
             ),
         ),
@@ -237,12 +245,12 @@ REPORTS = {
                 _day("day", "date"),
                 _text("entry", width=16),
                 _text("invoice_number", "document"),
-                _text("payment", width=24, in_table=False),
-                _day("due_date", "due"),
+                _text("payment", width=24, least=FILES_ONLY),
+                _day("due_date", "due", WIDE),
                 _number("amount"),
                 _number("balance", summed=False),
                 CURRENCY,
-                *(ReportColumn(age, age, "amount", 12, in_table=False) for age in AGEING_BUCKETS),
+                *(ReportColumn(age, age, "amount", 12, least=FILES_ONLY) for age in AGEING_BUCKETS),
             ),
             by_account=True,
         ),
