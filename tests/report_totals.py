@@ -103,7 +103,13 @@ def _sums(name: str, rows: list[dict[str, Any]]) -> Sums:
     totals = Totals(REPORTS[name])
     for row in rows:
         totals.add(row)
-    return totals.sums
+    sums: Sums = {}
+    for row in totals.rows:
+        of = sums.setdefault(str(row.get("currency", "")), {})
+        for column in REPORTS[name].summed:
+            if row[column.name] is not None:
+                of[column.name] = of.get(column.name, Decimal(0)) + row[column.name]
+    return sums
 
 
 def _shown(name: str, found: Mapping[str, Sums], expected: Sums) -> Sums:

@@ -19,6 +19,7 @@ from services.console.cli.options import (
 )
 from services.console.cli.output import Column, plain_value
 from services.console.cli.visible import visible_json
+from shared.terms import counted
 
 if TYPE_CHECKING:
     from services.console.queries.reports import Report, ReportColumn, Span, Totals
@@ -114,10 +115,10 @@ def reports(
     if path is not None:
         run.document(
             _head(report, billing_company, span)
-            | {"path": path, "total": totals.rows, "totals": totals.by_currency}
+            | {"path": path, "total": totals.count, "totals": totals.rows}
         )
-        run.table(totals.by_currency, _sums(report), title="totals")
-        run.say(f"{totals.rows:,} row{'' if totals.rows == 1 else 's'}: {path}")
+        run.table(totals.rows, _sums(report))
+        run.say(f"{counted(totals.count, 'row')}: {path}")
     elif not run.as_json:
         shown.show(run, totals)
 
@@ -164,7 +165,8 @@ def _column(column: "ReportColumn") -> Column:
 
 
 def _sums(report: "Report") -> list[Column]:
-    return [*map(_column, report.summed), Column("currency", "")]
+    by = [Column(name, "") for name in report.sums_by]
+    return [*map(_column, report.summed), *by]
 
 
 class _Shown:
@@ -193,8 +195,8 @@ class _Shown:
         """Ends the document."""
         if self.as_json:
             self._write("" if self.begun else self._opening())
-            sums = _json(totals.by_currency)
-            self._write(f'\n  ],\n  "total": {totals.rows},\n  "totals": {sums}\n}}\n')
+            sums = _json(totals.rows)
+            self._write(f'\n  ],\n  "total": {totals.count},\n  "totals": {sums}\n}}\n')
             sys.stdout.flush()
 
     def show(self, run: Run, totals: "Totals") -> None:
@@ -202,9 +204,10 @@ class _Shown:
         title = f"{self.report.title} of {self.billing_company} {self.span.words(self.report)}"
         columns = [_column(each) for each in self.report.columns if each.least <= run.width]
         run.table(self.rows, columns, title=title, empty=f"{title}: nothing")
-        run.shortened(len(self.rows), totals.rows)
-        if totals.rows > 1:
-            run.table(totals.by_currency, _sums(self.report), title="totals")
+        run.shortened(len(self.rows), totals.count)
+        if totals.count > 1:
+            run.say("totals", "bold")
+            run.table(totals.rows, _sums(self.report))
         if self.report.name == "statement":
             self._show_ages(run)
 

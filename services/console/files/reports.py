@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from xlsxwriter.utility import xl_col_to_name
+
 from services.console.files.paths import file_path, temporary_folder
 from services.console.queries.reports import Report, ReportColumn, Span, Totals
 from services.console.queries.snapshot import Row
@@ -115,30 +117,33 @@ class ReportXlsx:
         about.write(["report", self.report.title], PLAIN)
         about.write(["billing company", self.billing_company], PLAIN)
         about.write(["days", self.span.words(self.report)], PLAIN)
-        about.write(["rows", totals.rows], PLAIN)
+        about.write(["rows", totals.count], PLAIN)
         about.write(["signs", SIGNS], PLAIN)
         self.book.book.close()
 
     def _write_sums(self, totals: Totals) -> None:
-        summed = self.report.summed
-        has_currency = any(column.name == "currency" for column in self.report.columns)
-        columns = (ReportColumn("currency", "currency", width=9), *summed)
-        sheet = self._sheet("totals", columns)
-        for at, row in enumerate(totals.by_currency, start=2):
-            currency = row["currency"]
-            shown = amounts_shown(currency) if currency else PLAIN
-            equals = f"$A{at}" if currency else '"="'
-            cells: list[Cell | Formula] = [currency]
-            for column in summed:
-                formula = "+".join(
-                    f"SUMIFS({one.range(column.head)},{one.range('currency')},{equals})"
-                    if has_currency
-                    else f"SUM({one.range(column.head)})"
-                    for one in self.sheets
-                )
+        by = [column for column in self.report.columns if column.name in self.report.sums_by]
+        sheet = self._sheet("totals", (*by, *self.report.summed))
+        for row in totals.rows:
+            at = sheet.rows + 2
+            shown = amounts_shown(row["currency"]) if row.get("currency") else PLAIN
+            cells: list[Cell | Formula] = [row[column.name] for column in by]
+            for column in self.report.summed:
+                formula = "+".join(self._sum(one, column, by, row, at) for one in self.sheets)
                 style = shown if column.kind == "amount" else PLAIN
                 cells.append(Formula(formula, row[column.name] or Decimal(0), style))
             sheet.write(cells, shown)
+
+    @staticmethod
+    def _sum(sheet: Sheet, column: ReportColumn, by: list[ReportColumn], row: Row, at: int) -> str:
+        """The formula of a sum over a sheet; an empty cell is found by the criterion "="."""
+        criteria = "".join(
+            f",{sheet.range(each.head)},"
+            + (f"${xl_col_to_name(place)}{at}" if row[each.name] else '"="')
+            for place, each in enumerate(by)
+        )
+        values = sheet.range(column.head)
+        return f"SUMIFS({values}{criteria})" if criteria else f"SUM({values})"
 
 
 _WIDE = ReportColumn("", "is", width=60)

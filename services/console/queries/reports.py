@@ -17,6 +17,7 @@ from services.console.queries.companies import companies_today
 from services.console.queries.snapshot import ReadConnection, Row, fetch, with_positions
 from shared.calendar import AGEING_BUCKETS
 from shared.errors import Refused
+from shared.money import plain
 from shared.sql import named_queries
 
 ROWS_AT_ONCE = 1_000
@@ -72,13 +73,17 @@ INVOICED = (_number("net"), _number("tax"), _number("total"), CURRENCY)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report: its title, what it is of, its columns in order, and whether it takes a debtor."""
+    """A report: its title, what it is of, its columns in order, and whether it takes a debtor.
+
+    `sums_by`: the columns by which its totals are apart.
+    """
 
     name: str
     title: str
     of: Literal["today", "as-of", "period"]
     columns: tuple[ReportColumn, ...]
     by_account: bool = False
+    sums_by: tuple[str, ...] = ("currency",)
 
     @property
     def summed(self) -> tuple[ReportColumn, ...]:
@@ -187,6 +192,7 @@ REPORTS = {
                 _day("effective_date", "effective", least=FILES_ONLY),
                 _number("hours", kind="quantity"),
             ),
+            sums_by=(),
         ),
         Report(
             "products",
@@ -235,6 +241,7 @@ REPORTS = {
                 _number("unbilled_amount", "amount unbilled", least=WIDE),
                 CURRENCY,
             ),
+            sums_by=("unit", "currency"),
         ),
         Report(
             "statement",
@@ -345,26 +352,33 @@ async def report_rows(
 
 @dataclass
 class Totals:
-    """How many rows a report has, and per currency the sums of its summed columns."""
+    """How many rows a report has, and the sums of its summed columns, per currency and unit."""
 
     report: Report
-    rows: int = 0
-    sums: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    count: int = 0
+    sums: dict[tuple[str, ...], dict[str, Decimal]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, object]) -> None:
         """Adds a row."""
-        self.rows += 1
-        currency = str(row.get("currency") or "")
-        sums = self.sums.setdefault(currency, {})
+        self.count += 1
+        key = tuple(str(row.get(name) or "") for name in self.report.sums_by)
+        sums = self.sums.setdefault(key, {})
         for column in self.report.summed:
             value = row[column.name]
             if isinstance(value, int | Decimal):
                 sums[column.name] = sums.get(column.name, Decimal(0)) + value
 
     @property
-    def by_currency(self) -> list[Row]:
-        """The sums, one row a currency; last what has none, such as held hours."""
+    def rows(self) -> list[Row]:
+        """The sums; last those without a currency, such as held hours."""
+        in_order = sorted(self.sums.items(), key=lambda each: (not all(each[0]), each[0]))
         return [
-            {"currency": currency} | {c.name: sums.get(c.name) for c in self.report.summed}
-            for currency, sums in sorted(self.sums.items(), key=lambda each: (not each[0], each[0]))
+            dict(zip(self.report.sums_by, key, strict=True))
+            | {column.name: _shown(column, sums.get(column.name)) for column in self.report.summed}
+            for key, sums in in_order
         ]
+
+
+def _shown(column: ReportColumn, value: Decimal | None) -> Decimal | None:
+    """A sum as it is shown: quantities and counts without trailing zeros."""
+    return value if value is None or column.kind == "amount" else Decimal(plain(value))

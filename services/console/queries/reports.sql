@@ -34,7 +34,7 @@ WITH line AS (
       week_ending, accounting_period / 100 || '-' || lpad(CAST(accounting_period % 100 AS text), 2,
         '0') AS period,
       currency, document_kind, document_id, 1 AS lines, amount,
-      CASE WHEN line_kind = 'timesheet' THEN quantity END AS hours
+      CASE WHEN unit = 'HUR' THEN quantity END AS hours
   FROM invoicer.console_line_span
   WHERE billing_company = :company AND opened_on <= :as_of
     AND (closed_on IS NULL OR closed_on > :as_of)
