@@ -14,6 +14,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from services.console.cli import application
+from services.console.queries.history import history
 from services.console.queries.reports import REPORTS
 from services.console.queries.snapshot import open_snapshot
 from shared.clock import now
@@ -231,6 +232,9 @@ async def test_hours_that_a_held_document_has_on_invoices_are_not_unbilled(offic
     rows = await cells("unbilled", "status documents hours", "--as-of", "2026-04-10")
     assert ("held", 2, "44") in rows
     assert (await cells("held", "document_id since days"))[-1] == ("T-1", "2026-04-10", 2)
+    async with open_snapshot(office.database) as connection:
+        told = [entry["what"] for entry in await history(connection, "T-1")]
+    assert told.count("held") == 1  # it is one hold
 
 
 async def test_registers_of_what_was_invoiced(office: Office) -> None:

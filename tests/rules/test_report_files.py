@@ -14,10 +14,10 @@ from typing import Any
 import openpyxl
 import pytest
 
-from services.console.files import reports
+from services.console.files import report_xlsx
 from services.console.files.reports import save_report
 from services.console.queries.amounts import with_money
-from services.console.queries.reports import REPORTS, Span, Totals
+from services.console.queries.reports import REPORTS, Report, Span, Totals
 
 REGISTER, UNBILLED, HELD = REPORTS["register"], REPORTS["unbilled"], REPORTS["held"]
 DAY = date(2026, 3, 31)
@@ -46,7 +46,7 @@ def a_row(number: int, currency: str = "USD", **changes: Any) -> dict[str, Any]:
 
 
 def save(
-    rows: Iterable[dict[str, Any]], kind: str, path: Path, report: reports.Report = REGISTER
+    rows: Iterable[dict[str, Any]], kind: str, path: Path, report: Report = REGISTER
 ) -> Totals:
     """Writes a report."""
 
@@ -99,7 +99,7 @@ def test_amounts_have_the_decimals_of_their_currency(tmp_path: Path) -> None:
 
 def test_sums_are_formulas_over_all_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows than a sheet holds continue on another one."""
-    monkeypatch.setattr(reports, "LINES_A_SHEET", 2)
+    monkeypatch.setattr(report_xlsx, "LINES_A_SHEET", 2)
     save([a_row(number) for number in range(5)], "xlsx", tmp_path / "r.xlsx")
     book = openpyxl.load_workbook(tmp_path / "r.xlsx")
     assert book.sheetnames == ["register", "register 2", "register 3", "totals", "about"]
@@ -113,7 +113,7 @@ def test_sums_are_formulas_over_all_sheets(tmp_path: Path, monkeypatch: pytest.M
         "acme-us",
         "2026-03-01 to 2026-03-31",
         5,
-        reports.SIGNS,
+        report_xlsx.SIGNS,
     ]
 
 

@@ -1,34 +1,21 @@
-"""Reports as CSV and XLSX, written row by row.
+"""Reports as CSV and XLSX (`report_xlsx`), written row by row.
 
 A file is complete or does not exist. It depends on nothing but the rows and the days of the report,
 so the same report gives the same bytes at any time.
 """
 
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, date, datetime, time
+from collections.abc import AsyncIterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-from xlsxwriter.utility import xl_col_to_name
-
 from services.console.files.paths import file_path, temporary_folder
-from services.console.queries.reports import Report, ReportColumn, Span, Totals
+from services.console.queries.reports import Report, Span, Totals
 from services.console.queries.snapshot import Row
 from shared.render.csv import csv_record, safe_text
-from shared.render.sheets import (
-    LINES_A_SHEET,
-    PLAIN,
-    Cell,
-    Formula,
-    Sheet,
-    StreamedBook,
-    amounts_shown,
-)
 
 FORMATS = ("csv", "xlsx")
-A4 = 9
-SIGNS = "what lowers the debt is negative, so that each column adds up"
 
 
 class RowWriter(Protocol):
@@ -44,7 +31,7 @@ class RowWriter(Protocol):
 class ReportCsv:
     """A CSV file: the heads of the columns, and a record a row. A column adds up; no sums."""
 
-    def __init__(self, path: Path, report: Report, billing_company: str, span: Span) -> None:
+    def __init__(self, path: Path, report: Report) -> None:
         self.columns = report.columns
         self.file = path.open("w", encoding="utf-8", newline="")
         self.file.write(csv_record(column.name for column in self.columns))
@@ -69,88 +56,6 @@ def _csv_cell(value: object) -> str | int:
     if isinstance(value, date):
         return value.isoformat()
     return safe_text(str(value))
-
-
-class ReportXlsx:
-    """A workbook: the rows (over a million of them on further sheets), their sums per currency as
-    formulas, and what the report is of.
-    """
-
-    def __init__(self, path: Path, report: Report, billing_company: str, span: Span) -> None:
-        last = span.until if report.of == "period" else span.as_of
-        self.book = StreamedBook(path, datetime.combine(last, time(), UTC))
-        self.report, self.billing_company, self.span = report, billing_company, span
-        self.sheets = [self._rows_sheet(report.name)]
-
-    def _rows_sheet(self, name: str) -> Sheet:
-        return self._sheet(name, self.report.columns)
-
-    def _sheet(self, name: str, columns: "tuple[ReportColumn, ...]") -> Sheet:
-        sheet = Sheet(
-            self.book,
-            name,
-            [column.head for column in columns],
-            money={column.head for column in columns if column.kind == "amount"},
-            widths={column.head: column.width for column in columns},
-        )
-        sheet.sheet.set_landscape()
-        sheet.sheet.set_paper(A4)
-        sheet.sheet.fit_to_pages(1, 0)
-        sheet.sheet.repeat_rows(0)
-        sheet.sheet.set_header(f"&L{self.report.title}&R&P / &N")
-        return sheet
-
-    def add(self, row: Row) -> None:
-        """Writes a row."""
-        if self.sheets[-1].rows >= LINES_A_SHEET:
-            self.sheets.append(self._rows_sheet(f"{self.report.name} {len(self.sheets) + 1}"))
-        currency = row.get("currency")
-        shown = amounts_shown(currency) if currency else PLAIN
-        self.sheets[-1].write([row[column.name] for column in self.report.columns], shown)
-
-    def close(self, totals: Totals) -> None:
-        """Writes the sums and what the report is of."""
-        for sheet in self.sheets:
-            sheet.sheet.autofilter(0, 0, max(sheet.rows, 1), len(sheet.columns) - 1)
-        self._write_sums(totals)
-        about = self._sheet("about", (ReportColumn("", "about", width=18), _WIDE))
-        about.write(["report", self.report.title], PLAIN)
-        about.write(["billing company", self.billing_company], PLAIN)
-        about.write(["days", self.span.words(self.report)], PLAIN)
-        about.write(["rows", totals.count], PLAIN)
-        about.write(["signs", SIGNS], PLAIN)
-        self.book.book.close()
-
-    def _write_sums(self, totals: Totals) -> None:
-        by = [column for column in self.report.columns if column.name in self.report.sums_by]
-        sheet = self._sheet("totals", (*by, *self.report.summed))
-        for row in totals.rows:
-            at = sheet.rows + 2
-            shown = amounts_shown(row["currency"]) if row.get("currency") else PLAIN
-            cells: list[Cell | Formula] = [row[column.name] for column in by]
-            for column in self.report.summed:
-                formula = "+".join(self._sum(one, column, by, row, at) for one in self.sheets)
-                style = shown if column.kind == "amount" else PLAIN
-                cells.append(Formula(formula, row[column.name] or Decimal(0), style))
-            sheet.write(cells, shown)
-
-    @staticmethod
-    def _sum(sheet: Sheet, column: ReportColumn, by: list[ReportColumn], row: Row, at: int) -> str:
-        """The formula of a sum over a sheet; an empty cell is found by the criterion "="."""
-        criteria = "".join(
-            f",{sheet.range(each.head)},"
-            + (f"${xl_col_to_name(place)}{at}" if row[each.name] else '"="')
-            for place, each in enumerate(by)
-        )
-        values = sheet.range(column.head)
-        return f"SUMIFS({values}{criteria})" if criteria else f"SUM({values})"
-
-
-_WIDE = ReportColumn("", "is", width=60)
-WRITERS: dict[str, Callable[[Path, Report, str, Span], RowWriter]] = {
-    "csv": ReportCsv,
-    "xlsx": ReportXlsx,
-}
 
 
 async def write_rows(rows: AsyncIterator[Row], report: Report, writer: RowWriter) -> Totals:
@@ -178,7 +83,14 @@ async def save_report(
     target = file_path(path, f"{report.name}.{file_format}", file_format.upper())
     with temporary_folder(target) as folder:
         draft = folder / f"report.{file_format}"
-        writer = WRITERS[file_format](draft, report, billing_company, span)
+        writer: RowWriter
+        if file_format == "xlsx":
+            # Slow to import, and not needed for the other formats.
+            from services.console.files.report_xlsx import ReportXlsx
+
+            writer = ReportXlsx(draft, report, billing_company, span)
+        else:
+            writer = ReportCsv(draft, report)
         totals = await write_rows(rows, report, writer)
         draft.replace(target)
     return target, totals
