@@ -59,7 +59,7 @@ class Office(Firm):
         await self.send(
             "payment-recorded",
             PaymentRecorded(
-                ledger="books",
+                ledger="xero-us",
                 billing_company=COMPANY,
                 payment_id="P-1",
                 entry_no=1,
@@ -233,8 +233,8 @@ async def test_hours_that_a_held_document_has_on_invoices_are_not_unbilled(offic
     assert ("held", 2, "44") in rows
     assert (await cells("held", "document_id since days"))[-1] == ("T-1", "2026-04-10", 2)
     async with open_snapshot(office.database) as connection:
-        told = [entry["what"] for entry in await history(connection, "T-1")]
-    assert told.count("held") == 1  # it is one hold
+        events = [entry["what"] for entry in await history(connection, "T-1")]
+    assert events.count("held") == 1  # it is one hold
 
 
 async def test_registers_of_what_was_invoiced(office: Office) -> None:

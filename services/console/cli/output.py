@@ -125,8 +125,12 @@ class Screen:
         """Prints the one JSON document, if --json is given."""
         if self.as_json:
             text = json.dumps(document, default=plain_value, ensure_ascii=False, indent=2)
-            sys.stdout.write(visible_json(text) + "\n")
+            self.document_part(text + "\n")
             sys.stdout.flush()
+
+    def document_part(self, text: str) -> None:
+        """Writes a part of the one JSON document, for one that is too long to keep."""
+        sys.stdout.write(visible_json(text))
 
     def say(self, message: str = "", style: str = "") -> None:
         """Prints a line for people."""

@@ -1,7 +1,6 @@
 """`backoffice reports`: what is to be billed, was billed and is owed, as a table or a file."""
 
 import json
-import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,6 @@ from services.console.cli.options import (
     read_date,
 )
 from services.console.cli.output import Column, plain_value
-from services.console.cli.visible import visible_json
 from shared.terms import counted
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ def reports(
 
         span = await span_of(connection, billing_company, as_of, since, until)
         rows = report_rows(connection, report, billing_company, span, account_name)
-        shown = _Shown(run.as_json, report, billing_company, span, limit)
+        shown = _Shown(run, report, billing_company, span, limit)
         if out is not None:
             path, totals = await save_report(rows, report, billing_company, span, file_format, out)
             return span, path, totals, shown
@@ -113,14 +111,9 @@ def reports(
 
     span, path, totals, shown = run.read(work)
     if path is not None:
-        run.document(
-            _head(report, billing_company, span)
-            | {"path": path, "total": totals.count, "totals": totals.rows}
-        )
-        run.table(totals.rows, _sums(report))
-        run.say(f"{counted(totals.count, 'row')}: {path}")
+        _show_file(run, _head(report, billing_company, span), report, path, totals)
     elif not run.as_json:
-        shown.show(run, totals)
+        shown.show(totals)
 
 
 def _check_options(
@@ -153,6 +146,15 @@ def _head(report: "Report", billing_company: str, span: "Span") -> dict[str, Any
     return {"report": report.name, "billing_company": billing_company} | days
 
 
+def _show_file(
+    run: Run, head: dict[str, Any], report: "Report", path: Path, totals: "Totals"
+) -> None:
+    """The sums of what was written, and where it is."""
+    run.document(head | {"path": path, "total": totals.count, "totals": totals.rows})
+    run.table(totals.rows, _sums(report))
+    run.say(f"{counted(totals.count, 'row')}: {path}")
+
+
 def _column(column: "ReportColumn") -> Column:
     return Column(
         column.name,
@@ -175,43 +177,44 @@ class _Shown:
     """
 
     def __init__(
-        self, as_json: bool, report: "Report", billing_company: str, span: "Span", limit: int
+        self, run: Run, report: "Report", billing_company: str, span: "Span", limit: int
     ) -> None:
-        self.as_json, self.report, self.span, self.limit = as_json, report, span, limit
+        self.run, self.report, self.span, self.limit = run, report, span, limit
         self.billing_company = billing_company
         self.rows: list[dict[str, Any]] = []
         self.begun = False
 
     def add(self, row: dict[str, Any]) -> None:
         """Writes a row of the document, or keeps a row of the table."""
-        if self.as_json:
-            self._write(",\n    " if self.begun else self._opening() + "\n    ")
-            self._write(_json({column.name: row[column.name] for column in self.report.columns}))
+        if self.run.as_json:
+            self.run.document_part(",\n    " if self.begun else self._opening() + "\n    ")
+            self.run.document_part(
+                _json({column.name: row[column.name] for column in self.report.columns})
+            )
             self.begun = True
         elif len(self.rows) < self.limit:
             self.rows.append(row)
 
     def close(self, totals: "Totals") -> None:
         """Ends the document."""
-        if self.as_json:
-            self._write("" if self.begun else self._opening())
+        if self.run.as_json:
+            self.run.document_part("" if self.begun else self._opening())
             sums = _json(totals.rows)
-            self._write(f'\n  ],\n  "total": {totals.count},\n  "totals": {sums}\n}}\n')
-            sys.stdout.flush()
+            self.run.document_part(f'\n  ],\n  "total": {totals.count},\n  "totals": {sums}\n}}\n')
 
-    def show(self, run: Run, totals: "Totals") -> None:
+    def show(self, totals: "Totals") -> None:
         """Prints the table, the sums of all rows, and how old the balances of a statement are."""
         title = f"{self.report.title} of {self.billing_company} {self.span.words(self.report)}"
-        columns = [_column(each) for each in self.report.columns if each.least <= run.width]
-        run.table(self.rows, columns, title=title, empty=f"{title}: nothing")
-        run.shortened(len(self.rows), totals.count)
+        columns = [_column(each) for each in self.report.columns if each.least <= self.run.width]
+        self.run.table(self.rows, columns, title=title, empty=f"{title}: nothing")
+        self.run.shortened(len(self.rows), totals.count)
         if totals.count > 1:
-            run.say("totals", "bold")
-            run.table(totals.rows, _sums(self.report))
+            self.run.say("totals", "bold")
+            self.run.table(totals.rows, _sums(self.report))
         if self.report.name == "statement":
-            self._show_ages(run)
+            self._show_ages()
 
-    def _show_ages(self, run: Run) -> None:
+    def _show_ages(self) -> None:
         from services.console.queries.reports import CLOSING
         from shared.calendar import AGEING_BUCKETS
 
@@ -221,16 +224,12 @@ class _Shown:
             Column("currency", ""),
         ]
         closing = [row for row in self.rows if row["entry"] == CLOSING]
-        run.table(closing, columns, title=f"days past due on {self.span.until}")
+        self.run.table(closing, columns, title=f"days past due on {self.span.until}")
 
     def _opening(self) -> str:
         head = _json(_head(self.report, self.billing_company, self.span))
         return f'{head[:-1]}, "rows": ['
 
-    @staticmethod
-    def _write(text: str) -> None:
-        sys.stdout.write(text)
-
 
 def _json(value: Any) -> str:
-    return visible_json(json.dumps(value, default=plain_value, ensure_ascii=False))
+    return json.dumps(value, default=plain_value, ensure_ascii=False)

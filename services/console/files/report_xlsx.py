@@ -1,4 +1,4 @@
-"""Reports as workbooks: the rows, their sums per currency as formulas, and what the report is of."""
+"""Reports as workbooks: rows, their sums per currency as formulas, and what the report is of."""
 
 from datetime import UTC, datetime, time
 from decimal import Decimal

@@ -1,4 +1,4 @@
--- The reports of `backoffice reports`. They read `console_*` views only, and their rows are streamed.
+-- The reports of `backoffice reports`. They read `console_*` views only; their rows are streamed.
 
 -- name: pending
 -- Open lines that are due and not snoozed, by month of their effective date.
@@ -26,9 +26,9 @@ WHERE o.billing_company = :company AND p.effective_date > :today
 GROUP BY 1, 2 ORDER BY 1, 2
 
 -- name: unbilled
--- What was not invoiced at the end of a day, by week and accounting period: open lines (snoozed ones
--- are pending), and held documents with the hours that no document has. It reads only rows and days
--- that never change, so the same day gives the same rows at any later time.
+-- What was not invoiced at the end of a day, by week and accounting period: open lines (snoozed
+-- ones are pending), and held documents with the hours that no document has. It reads only rows and
+-- days that never change, so the same day gives the same rows at any later time.
 WITH line AS (
   SELECT CASE WHEN effective_date > :as_of THEN 2 ELSE 1 END AS place, line_kind AS kind,
       week_ending, accounting_period / 100 || '-' || lpad(CAST(accounting_period % 100 AS text), 2,
