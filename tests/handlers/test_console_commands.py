@@ -32,6 +32,8 @@ CHANGING = {
     "batch retry-parked",
     "batch download",
     "rates set",
+    "rates import",
+    "tax import",
     "rates impact",
     "rates confirm",
     "credit",

@@ -19,6 +19,7 @@ MODULES = {
     "companies": ("billing-company",),
     "catalog": ("catalog",),
     "charges": ("charges",),
+    "taxes": ("tax",),
     "templates": ("template",),
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),

@@ -7,7 +7,7 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.command_lines import send_lines
-from services.console.cli.options import file_argument, must_be_one_of, option, read_json
+from services.console.cli.options import Check, file_argument, must_be_one_of, option, read_json
 from services.console.cli.output import Column
 
 app = typer.Typer(help="Products and services.", no_args_is_help=True)
@@ -57,7 +57,7 @@ def import_catalog(
     file: Annotated[
         Path, file_argument("Columns as in `backoffice template catalog`.", "FILE.csv")
     ],
-    check: Annotated[bool, typer.Option("--check", help="Read the file and send nothing.")] = False,
+    check: Check = False,
 ) -> None:
     """Create or change catalog items from a CSV file. If a line is wrong, nothing is sent."""
     from services.console.importing.catalog import read_catalog

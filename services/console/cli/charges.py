@@ -11,6 +11,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.command_lines import send_lines
 from services.console.cli.options import (
     AnyCompany,
+    Check,
     Company,
     Limit,
     file_argument,
@@ -113,7 +114,7 @@ def import_charges(
         Path, file_argument("Columns as in `backoffice template charges`.", "FILE.csv")
     ],
     billing_company: Company,
-    check: Annotated[bool, typer.Option("--check", help="Read the file and send nothing.")] = False,
+    check: Check = False,
 ) -> None:
     """Add or replace charges from a CSV file. If a line is wrong, nothing is sent."""
     from services.console.importing.charges import read_charges

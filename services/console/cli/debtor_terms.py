@@ -12,6 +12,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.command_lines import send_lines
 from services.console.cli.options import (
     LONG_SECONDS,
+    Check,
     Company,
     file_argument,
     option,
@@ -151,11 +152,12 @@ def import_terms(
         ),
     ],
     billing_company: Company,
+    check: Check = False,
 ) -> None:
     """Set the terms of many debtors from a CSV file. If a line is wrong, nothing is sent."""
     from services.console.importing.terms import read_terms
 
-    send_lines(run, file, *read_terms(file, run.new_command, billing_company))
+    send_lines(run, file, *read_terms(file, run.new_command, billing_company), check=check)
 
 
 @command(app, "show")

@@ -24,7 +24,12 @@ COLUMNS = [
     Column("changed", figures=True),
     Column("unchanged", figures=True),
 ]
-KINDS = {"billto": "billto nodes", "requirement": "requirements", "timesheet": "timesheets"}
+KINDS = {
+    "billto": "billto nodes",
+    "requirement": "requirements",
+    "timesheet": "timesheets",
+    "placement": "placements",
+}
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -38,8 +43,8 @@ def import_folder(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Holds billto.csv, requirements.csv, bill_rates.csv, timesheets.csv;"
-            " each may be missing.",
+            help="Holds billto.csv, requirements.csv, bill_rates.csv, timesheets.csv,"
+            " placements.csv; each may be missing.",
         ),
     ],
     billing_company: Company,

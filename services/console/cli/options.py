@@ -106,6 +106,7 @@ Timeout = Annotated[
     float,
     typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the result."),
 ]
+Check = Annotated[bool, typer.Option("--check", help="Read the file and send nothing.")]
 Company = Annotated[str, option("The billing company.", "--billing-company", metavar="ID")]
 AnyCompany = Annotated[
     str | None, option("Only this billing company.", "--billing-company", metavar="ID")

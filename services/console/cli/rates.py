@@ -1,15 +1,26 @@
-"""`backoffice rates set|impact|confirm|list`: bill rates by command, and what a change of them
-does to invoiced lines.
+"""`backoffice rates set|import|impact|confirm|list`: bill rates by command, and what a change of
+them does to invoiced lines.
 """
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from services.console.cli.command import ANSWER_SECONDS, Run, command
-from services.console.cli.options import Limit, option, parsed, read_date, read_decimal
+from services.console.cli.command_lines import send_lines
+from services.console.cli.options import (
+    LONG_SECONDS,
+    Check,
+    Limit,
+    file_argument,
+    option,
+    parsed,
+    read_date,
+    read_decimal,
+)
 from services.console.cli.output import Column, Screen
 
 app = typer.Typer(
@@ -100,6 +111,18 @@ def set_rate(
         bill_rate=plain(bill_rate),
         preview=preview,
     )
+
+
+@command(app, "import", sends=True, timeout=LONG_SECONDS)
+def import_rates(
+    run: Run,
+    file: Annotated[Path, file_argument("Columns as in `backoffice template rates`.", "FILE.csv")],
+    check: Check = False,
+) -> None:
+    """Set bill rates from a CSV file. If a line is wrong, nothing is sent. Give a --reason."""
+    from services.console.importing.rates import read_bill_rates
+
+    send_lines(run, file, *read_bill_rates(file, run.new_command), check=check)
 
 
 @command(app, sends=True, timeout=ANSWER_SECONDS)

@@ -9,7 +9,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.options import option
 from services.console.cli.output import Column
 
-NAMES = ("catalog", "debtors", "charges")
+NAMES = ("catalog", "placements", "debtors", "tax", "rates", "charges")
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
 
@@ -28,9 +28,18 @@ def template(
     """Write an empty CSV file for an import, and explain its columns."""
     from services.console.importing.catalog import CATALOG
     from services.console.importing.charges import CHARGES
+    from services.console.importing.placements import PLACEMENT_COLUMNS
+    from services.console.importing.rates import BILL_RATES, TAX_RATES
     from services.console.importing.terms import TERMS
 
-    files = {"catalog": CATALOG, "debtors": TERMS, "charges": CHARGES}
+    files = {
+        "catalog": CATALOG,
+        "placements": PLACEMENT_COLUMNS,
+        "debtors": TERMS,
+        "tax": TAX_RATES,
+        "rates": BILL_RATES,
+        "charges": CHARGES,
+    }
     if name not in files:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")
     columns = files[name]

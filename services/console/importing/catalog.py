@@ -38,7 +38,8 @@ def _parts(cell: str, what: str, example: str) -> list[tuple[str, int]]:
     return found
 
 
-def _plan(cell: str) -> list[dict[str, Any]] | None:
+def pay_plan(cell: str) -> list[dict[str, Any]] | None:
+    """A pay plan such as `50@1 50@90`: shares, each with its day. None: the cell is empty."""
     parts = _parts(cell, "SHARE", "50@1 50@90")
     return [{"share": share, "day": day} for share, day in parts] or None
 
@@ -63,7 +64,7 @@ CATALOG: Columns = {
     "percent_of": FileColumn(
         optional(str), "salary (default), ote or base (each fee states its own)"
     ),
-    "plan": FileColumn(_plan, "shares and days, e.g. 50@1 50@90 or 1@1 1@31 1@61"),
+    "plan": FileColumn(pay_plan, "shares and days, e.g. 50@1 50@90 or 1@1 1@31 1@61"),
     "guarantee": FileColumn(
         _guarantee, "percent due back if the worker leaves by a day, e.g. 100@30 75@60 50@90"
     ),

@@ -1,5 +1,5 @@
-"""The files of a folder: billto nodes, requirements, bill rates and timesheets, each with its
-line.
+"""The files of a folder: billto nodes, requirements, bill rates, timesheets and placements, each
+with its line.
 
 Each file may be missing. Here a file is checked by itself (ids that occur twice, rows of one
 timesheet that contradict each other); `plan` compares it with the other files and the database.
@@ -13,16 +13,23 @@ from typing import Any
 
 from services.console.importing import cells
 from services.console.importing.csv_rows import Problems, rows_of
+from services.console.importing.placements import (
+    PLACEMENT_COLUMNS,
+    PLACEMENTS,
+    PlacementRows,
+    read_placements,
+)
 from shared.errors import Refused
 from shared.events.ats import RateFrom, TimesheetEntry
 from shared.terms import LEVELS
 
-BILLTO, REQUIREMENTS, RATES, TIMESHEETS = FILES = (
+BILLTO, REQUIREMENTS, RATES, TIMESHEETS = (
     "billto.csv",
     "requirements.csv",
     "bill_rates.csv",
     "timesheets.csv",
 )
+FILES = (BILLTO, REQUIREMENTS, RATES, TIMESHEETS, PLACEMENTS)
 DAYS_OF_A_WEEK = 7
 PROGRESS_ROWS = 5_000
 
@@ -61,6 +68,7 @@ COLUMNS: dict[str, dict[str, cells.Read]] = {
         "time_type": cells.code,
         "hours": cells.hours,
     },
+    PLACEMENTS: {column: each.read for column, each in PLACEMENT_COLUMNS.items()},
 }
 
 
@@ -112,6 +120,7 @@ class FolderContents:
     rate_lines: dict[str, int] = field(default_factory=dict)
     timesheets: dict[str, TimesheetRows] = field(default_factory=dict)
     requirement_lines: dict[str, int] = field(default_factory=dict)
+    placements: dict[str, PlacementRows] = field(default_factory=dict)
     rows: int = 0
 
 
@@ -247,10 +256,15 @@ def _read_timesheets(rows: Rows, contents: FolderContents, problems: Problems) -
         )
 
 
+def _read_placements(rows: Rows, contents: FolderContents, problems: Problems) -> None:
+    read_placements(rows, contents.placements, problems)
+
+
 READERS: dict[str, tuple[str, Callable[[Rows, FolderContents, Problems], None]]] = {
     BILLTO: ("id", _read_nodes),
     REQUIREMENTS: ("requirement_id", _read_requirements),
     RATES: ("requirement_id", _read_rates),
     TIMESHEETS: ("timesheet_id", _read_timesheets),
+    PLACEMENTS: ("placement_id", _read_placements),
 }
 """The column of the id, and the reader of each file."""

@@ -19,8 +19,10 @@ from services.console.importing.folder import (
     RequirementRow,
     check_levels,
 )
+from services.console.importing.placements import PLACEMENTS
 from shared.events.ats import (
     BilltoChanged,
+    PlacementCreated,
     RateFrom,
     RequirementChanged,
     StatusFrom,
@@ -31,9 +33,9 @@ from shared.events.field_types import FIRST_DATE, MESSAGE_BYTES
 
 MAX_RATES, MAX_ENTRIES = 5_000, 5_000
 FIRST_REVISION = 1
-Kind = Literal["billto", "requirement", "timesheet"]
-KINDS: tuple[Kind, ...] = ("billto", "requirement", "timesheet")
-Event = TypeVar("Event", BilltoChanged, RequirementChanged, TimesheetApproved)
+Kind = Literal["billto", "requirement", "timesheet", "placement"]
+KINDS: tuple[Kind, ...] = ("billto", "requirement", "timesheet", "placement")
+Event = TypeVar("Event", BilltoChanged, RequirementChanged, TimesheetApproved, PlacementCreated)
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class StoredDocuments:
     requirements: dict[str, RequirementChanged] = field(default_factory=dict)
     timesheets: dict[str, TimesheetApproved] = field(default_factory=dict)
     adjustments: dict[str, str] = field(default_factory=dict)
+    placements: dict[str, PlacementCreated] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -130,6 +133,10 @@ def plan_import(
         if known is not None:
             known = known.model_copy(update={"entries": in_order(known.entries)})
         plan.add("timesheet", an_id, timesheet, known, (TIMESHEETS, rows.line), problems)
+    for an_id, placed in contents.placements.items():
+        before_it = stored.placements.get(an_id)
+        event = placed.event(an_id, FIRST_REVISION, before_it)
+        plan.add("placement", an_id, event, before_it, (PLACEMENTS, placed.line), problems)
     return plan
 
 
@@ -256,6 +263,14 @@ def _check_requirements(
         (
             TIMESHEETS,
             {an_id: at for an_id, at in contents.requirement_lines.items() if an_id not in here},
+        ),
+        (
+            PLACEMENTS,
+            {
+                an_id: rows.line
+                for rows in contents.placements.values()
+                if (an_id := rows.values["requirement_id"]) not in here
+            },
         ),
     )
     for file, lines in references:

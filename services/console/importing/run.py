@@ -30,12 +30,23 @@ from services.console.queries.source_revisions import (
     billto_bodies,
     count_other_timesheets,
     originals_of_adjustments,
+    placement_bodies,
     requirement_bodies,
     timesheet_bodies,
 )
-from shared.broker.topics import BILLTO_CHANGED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
+from shared.broker.topics import (
+    BILLTO_CHANGED,
+    PLACEMENT_CREATED,
+    REQUIREMENT_CHANGED,
+    TIMESHEET_APPROVED,
+)
 from shared.errors import Refused, Unavailable
-from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApproved
+from shared.events.ats import (
+    BilltoChanged,
+    PlacementCreated,
+    RequirementChanged,
+    TimesheetApproved,
+)
 
 if TYPE_CHECKING:
     from shared.signing import Signer
@@ -44,6 +55,7 @@ TOPICS: dict[Kind, str] = {
     "billto": BILLTO_CHANGED.name,
     "requirement": REQUIREMENT_CHANGED.name,
     "timesheet": TIMESHEET_APPROVED.name,
+    "placement": PLACEMENT_CREATED.name,
 }
 POLL_SECONDS = 0.4
 NO_PROGRESS_SECONDS = 120.0
@@ -101,9 +113,11 @@ async def stored_documents(connection: ReadConnection, contents: FolderContents)
     nodes = {*contents.nodes, *(row.office_id for row in contents.requirements.values())}
     nodes |= {row.parent_id for row in contents.nodes.values() if row.parent_id is not None}
     requirements = {*contents.requirements, *contents.rates, *contents.requirement_lines}
+    requirements |= {rows.values["requirement_id"] for rows in contents.placements.values()}
     node_bodies = await billto_bodies(connection, nodes)
     requirement_texts = await requirement_bodies(connection, requirements)
     timesheets = await timesheet_bodies(connection, contents.timesheets)
+    placements = await placement_bodies(connection, contents.placements)
     unknown = [an_id for an_id in contents.timesheets if an_id not in timesheets]
     parse_node, parse_timesheet = (
         BilltoChanged.model_validate_json,
@@ -115,6 +129,9 @@ async def stored_documents(connection: ReadConnection, contents: FolderContents)
         requirements={an_id: parse_requirement(body) for an_id, body in requirement_texts.items()},
         timesheets={an_id: parse_timesheet(body) for an_id, body in timesheets.items()},
         adjustments=await originals_of_adjustments(connection, unknown),
+        placements={
+            an_id: PlacementCreated.model_validate_json(body) for an_id, body in placements.items()
+        },
     )
 
 

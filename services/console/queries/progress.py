@@ -11,15 +11,19 @@ from services.console.queries.amounts import at_minor_unit
 from services.console.queries.snapshot import SQL, ReadConnection, fetch
 from services.console.queries.source_revisions import in_chunks
 
+STORED_SOURCE = (
+    "SELECT source_id AS id, max(revision) AS revision"
+    " FROM fee_realizer.console_source_revision WHERE document_kind = '{kind}'"
+    " AND document_id = ANY(CAST(:ids AS text[])) AND source_id = document_id"
+    " GROUP BY 1"
+)
 STORED = {
     "billto": "SELECT node_id AS id, revision FROM invoicer.console_billto_node"
     " WHERE node_id = ANY(CAST(:ids AS text[]))",
     "requirement": "SELECT requirement_id AS id, revision FROM fee_realizer.console_requirement"
     " WHERE requirement_id = ANY(CAST(:ids AS text[]))",
-    "timesheet": "SELECT source_id AS id, max(revision) AS revision"
-    " FROM fee_realizer.console_source_revision WHERE document_kind = 'timesheet'"
-    " AND document_id = ANY(CAST(:ids AS text[])) AND source_id = document_id"
-    " GROUP BY 1",
+    "timesheet": STORED_SOURCE.format(kind="timesheet"),
+    "placement": STORED_SOURCE.format(kind="placement"),
 }
 
 
@@ -59,7 +63,7 @@ async def work_in_progress(connection: ReadConnection) -> WorkInProgress:
 async def stored_revisions(
     connection: ReadConnection, kind: str, ids: Collection[str]
 ) -> dict[str, int]:
-    """The newest stored revision of each of these documents (billto, requirement, timesheet)."""
+    """The newest stored revision of each of these documents, all of one kind."""
     revisions: dict[str, int] = {}
     for chunk in in_chunks(ids):
         rows = await fetch(connection, STORED[kind], ids=chunk)

@@ -1,4 +1,6 @@
-"""The newest revisions that the ATS published: billto nodes, requirements and timesheets."""
+"""The newest revisions that the ATS published: billto nodes, requirements, timesheets and
+placements.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
@@ -14,12 +16,14 @@ REQUIREMENTS = (
     "SELECT requirement_id AS id, CAST(body AS text) AS value FROM fee_realizer.console_requirement"
     " WHERE requirement_id = {ids}"
 )
-TIMESHEETS = (
+DOCUMENTS = (
     "SELECT DISTINCT ON (document_id) document_id AS id, CAST(body AS text) AS value"
     " FROM fee_realizer.console_source_revision"
-    " WHERE document_kind = 'timesheet' AND document_id = {ids} AND source_id = document_id"
+    " WHERE document_kind = '{kind}' AND document_id = {{ids}} AND source_id = document_id"
     " ORDER BY document_id, revision DESC"
 )
+TIMESHEETS = DOCUMENTS.format(kind="timesheet")
+PLACEMENTS = DOCUMENTS.format(kind="placement")
 ADJUSTMENTS = (
     "SELECT DISTINCT source_id AS id, document_id AS value FROM"
     " fee_realizer.console_source_revision"
@@ -47,6 +51,11 @@ async def requirement_bodies(connection: ReadConnection, ids: Collection[str]) -
 async def timesheet_bodies(connection: ReadConnection, ids: Collection[str]) -> dict[str, str]:
     """The JSON body of the newest revision of each of these original timesheets that is known."""
     return await _by_id(connection, TIMESHEETS, ids)
+
+
+async def placement_bodies(connection: ReadConnection, ids: Collection[str]) -> dict[str, str]:
+    """The JSON body of the newest revision of each of these placements that is known."""
+    return await _by_id(connection, PLACEMENTS, ids)
 
 
 async def originals_of_adjustments(
