@@ -12,8 +12,9 @@ and mapped codes).
 Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy),
 `payment-recorded` (keeps what is paid), `operator-commands` (snooze-pay-lines, release-pay-lines,
 edit-pay-line, set-time-group, set-debtor-terms, health-check, list-batch-groups, preview-batch,
-generate-batch, what-if, retry-parked, credit-invoice, explain, record-download, set-person,
-add-key, rotate-key, disable-key; it also answers commands that cannot be read).
+generate-batch, what-if, retry-parked, credit-invoice, load-opening-documents, set-opening-number,
+explain, record-download, set-person, add-key, rotate-key, disable-key; it also answers commands
+that cannot be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:
@@ -30,5 +31,5 @@ Invariants, in quantity and in money, at every commit:
   originals) is parked: the batch closes without it.
 
 Each feature imports only the features before it: access < lines < debtors < invoices < settlement
-< batches < credits < payments < questions.
+< batches < credits < opening < payments < questions.
 """

@@ -16,6 +16,7 @@ from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
 from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from services.invoicer.lines.store import figures
+from services.invoicer.opening import handlers as opening
 from services.invoicer.payments import handlers as payments
 from services.invoicer.questions.handlers import explain, groups, what_if
 from services.invoicer.settlement.handlers import pay_lines, realizations
@@ -51,6 +52,7 @@ DISPATCHER = CommandDispatcher(
         **pay_lines.HANDLERS,
         **batches.HANDLERS,
         **credits.HANDLERS,
+        **opening.HANDLERS,
         **terms.HANDLERS,
         **groups.HANDLERS,
         **parked.HANDLERS,

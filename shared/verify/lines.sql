@@ -170,6 +170,7 @@ LEFT JOIN billed AS b ON b.document_kind = p.document_kind AND b.document_id = p
     AND b.line_key = p.line_key
 WHERE p.amount <> round(p.quantity * p.unit_price, c.places) AND p.corrects_invoice_id IS NULL
     AND (b.first IS NULL OR b.first >= p.pay_line_id)
+    AND NOT p.derivation ? 'opening'  -- as the old system rounded it
   AND NOT EXISTS (SELECT FROM invoicer.operator_edit AS e
                   WHERE e.document_kind = p.document_kind AND e.document_id = p.document_id
                       AND e.line_key = p.line_key)

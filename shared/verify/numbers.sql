@@ -36,7 +36,7 @@ WHERE s.billing_company IS NULL OR (a.billing_company IS NULL AND s.next_number 
 SELECT 'invoice ' || invoice_number AS id,
     'prints another number than its own, ' || number AS detail
 FROM invoicer.invoice WHERE right(invoice_number,
-    length(CAST(number AS text))) <> CAST(number AS text)
+    length(CAST(number AS text))) <> CAST(number AS text) AND NOT is_opening
 
 -- name: dates_along_numbers
 -- invoice dates do not go back along the numbers
@@ -44,7 +44,7 @@ SELECT 'invoice ' || invoice_number AS id,
     format('is dated %s, after %s of the number before', invoice_date, before) AS detail
 FROM (SELECT invoice_number, invoice_date,
     lag(invoice_date) OVER (PARTITION BY billing_company, series ORDER BY number) AS before
-      FROM invoicer.invoice) AS along
+      FROM invoicer.invoice WHERE NOT is_opening) AS along
 WHERE before > invoice_date
 UNION ALL
 SELECT s.billing_company || ' ' || s.series,

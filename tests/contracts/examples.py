@@ -102,6 +102,47 @@ COMMANDS = {
     "retry-parked": COMPANY | {"batch_id": "B-1"},
     "credit-invoice": COMPANY
     | {"invoice_number": "US-000001", "lines": [{"line_no": 2, "quantity": "3.5"}], "to": "rebill"},
+    "load-opening-documents": COMPANY
+    | {
+        "documents": [
+            {
+                "invoice_number": "OLD-881",
+                "document_type": "invoice",
+                "invoice_date": "2026-02-15",
+                "due_date": "2026-03-17",
+                "account_name": "ACME-HOSPITAL",
+                "currency": "USD",
+                "paid": "1000",
+                "lines": [
+                    {
+                        "line_no": 3,
+                        "document_kind": "timesheet",
+                        "document_id": "T-9",
+                        "line_key": '["t","REQ-1","REG","2020-01-01@50","","",""]',
+                        "line_kind": "timesheet",
+                        "quantity": "40",
+                        "unit": "HUR",
+                        "unit_price": "50",
+                        "amount": "2000",
+                        "tax_code": "VAT",
+                        "tax_rate": "20",
+                        "tax": "400",
+                        "service_from": "2026-02-02",
+                        "service_to": "2026-02-08",
+                        "week_ending": "2026-02-08",
+                        "requirement_id": "REQ-1",
+                        "worker_id": "W-1",
+                        "time_type": "REG",
+                        "rate_version": "2020-01-01@50",
+                        "rate_book": 1,
+                        "description": "Registered Nurse",
+                    }
+                ],
+            }
+        ]
+    },
+    "set-opening-number": COMPANY
+    | {"series_prefix": "INV-", "last_number": 881, "last_date": "2026-02-28"},
     "explain": {"pay_line_id": 1, "cut_off_date": "2026-03-31"},
     "record-download": COMPANY | {"batch_id": "B-1", "file_format": "csv"},
     "connect-ledger": {

@@ -34,6 +34,7 @@ CHANGING = {
     "rates set",
     "rates import",
     "tax import",
+    "opening import",
     "rates impact",
     "rates confirm",
     "credit",

@@ -22,7 +22,7 @@ MAY: Mapping[str, str] = {
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
-    " set-debtor-terms sync-batch retry-delivery"
+    " load-opening-documents set-opening-number set-debtor-terms sync-batch retry-delivery"
     " resync-delivery adopt-delivery mark-posted",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"

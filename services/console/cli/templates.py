@@ -9,7 +9,16 @@ from services.console.cli.command import Run, command
 from services.console.cli.options import option
 from services.console.cli.output import Column
 
-NAMES = ("catalog", "placements", "debtors", "tax", "rates", "charges")
+NAMES = (
+    "catalog",
+    "placements",
+    "debtors",
+    "tax",
+    "rates",
+    "opening-lines",
+    "opening-numbers",
+    "charges",
+)
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
 
@@ -28,6 +37,7 @@ def template(
     """Write an empty CSV file for an import, and explain its columns."""
     from services.console.importing.catalog import CATALOG
     from services.console.importing.charges import CHARGES
+    from services.console.importing.opening import OPENING_LINES, OPENING_NUMBERS
     from services.console.importing.placements import PLACEMENT_COLUMNS
     from services.console.importing.rates import BILL_RATES, TAX_RATES
     from services.console.importing.terms import TERMS
@@ -38,6 +48,8 @@ def template(
         "debtors": TERMS,
         "tax": TAX_RATES,
         "rates": BILL_RATES,
+        "opening-lines": OPENING_LINES,
+        "opening-numbers": OPENING_NUMBERS,
         "charges": CHARGES,
     }
     if name not in files:

@@ -159,5 +159,6 @@ def optional(read: Read) -> Read:
 
 
 optional_amount = optional(amount)
-MAY_HAVE_THOUSANDS = frozenset({bill_rate, amount, optional_amount, quantity})
+optional_quantity = optional(quantity)
+MAY_HAVE_THOUSANDS = frozenset({bill_rate, amount, optional_amount, quantity, optional_quantity})
 """Readers of cells in which a point before three digits may separate thousands."""

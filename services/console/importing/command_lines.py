@@ -3,9 +3,10 @@
 Only the key column must exist; a missing column, and an empty cell, leave a field out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -36,15 +37,8 @@ def read_command_lines(
 ) -> tuple[CommandLines, Problems]:
     """The command of each line, made by `new_command(**fields)`, and all that is wrong."""
     problems = Problems()
-    named = _named_columns(path, columns, key, problems)
     found: CommandLines = []
-    if problems.count:
-        return found, problems
-    for line, values in rows_of(path, named, problems, key):
-        cells = zip(named, values, strict=True)
-        given = {
-            columns[column].field or column: value for column, value in cells if value is not None
-        }
+    for line, given in read_rows(path, columns, key, problems):
         try:
             found.append((line, new_command(**given)))
         except ValidationError as error:
@@ -54,6 +48,28 @@ def read_command_lines(
     if not found and not problems.count:
         problems.add(path.name, 1, "", "has no rows below its columns")
     return found, problems
+
+
+def read_rows(
+    path: Path, columns: Columns, key: str, problems: Problems
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and fields of every row that can be read; the others are problems.
+
+    An unknown column is one problem, and then there are no rows.
+    """
+    named = _named_columns(path, columns, key, problems)
+    if problems.count:
+        return
+    for line, values in rows_of(path, named, problems, key):
+        cells = zip(named, values, strict=True)
+        yield (
+            line,
+            {
+                columns[column].field or column: value
+                for column, value in cells
+                if value is not None
+            },
+        )
 
 
 def _named_columns(path: Path, columns: Columns, key: str, problems: Problems) -> dict[str, Read]:

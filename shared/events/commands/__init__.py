@@ -52,6 +52,12 @@ from shared.events.commands.lines import (
     RetryDocument,
     SnoozePayLines,
 )
+from shared.events.commands.opening import (
+    LoadOpeningDocuments,
+    OpeningDocument,
+    OpeningLine,
+    SetOpeningNumber,
+)
 from shared.events.commands.rates import ConfirmRates, RatesImpact, SetBillRate
 from shared.events.commands.settings import (
     Period,
@@ -82,6 +88,8 @@ AnyCommand = (
     | WhatIf
     | RetryParked
     | CreditInvoice
+    | LoadOpeningDocuments
+    | SetOpeningNumber
     | Explain
     | RecordDownload
     | ConnectLedger

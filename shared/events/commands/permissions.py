@@ -55,6 +55,8 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.GenerateBatch: Permission(_MANAGER),
     commands.RetryParked: Permission(_MANAGER),
     commands.CreditInvoice: Permission(_MANAGER),
+    commands.LoadOpeningDocuments: Permission(_MANAGER),
+    commands.SetOpeningNumber: Permission(_MANAGER),
     # delivery
     commands.SyncBatch: Permission(_MANAGER),
     commands.RetryDelivery: Permission(_MANAGER, "looked-up"),

@@ -247,6 +247,8 @@ CREATE TABLE invoicer.invoice (
   seller jsonb NOT NULL,
   buyer jsonb NOT NULL,
   closed_at timestamptz NOT NULL,
+  -- Closed by another system and loaded: it has that system's number and is never delivered.
+  is_opening boolean NOT NULL GENERATED ALWAYS AS (series = 'opening:') STORED,
   UNIQUE (billing_company, series, number),
   UNIQUE (billing_company, invoice_number));
 CREATE INDEX invoice_batch ON invoicer.invoice (batch_id);

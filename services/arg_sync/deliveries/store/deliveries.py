@@ -66,7 +66,8 @@ async def batch_company(connection: AsyncConnection, batch_id: str) -> str | Non
     """Return the billing company of a closed batch; None if there is no such batch yet."""
     found = await rows(
         connection,
-        "SELECT billing_company FROM invoicer.closed_invoice WHERE batch_id = :id LIMIT 1",
+        "SELECT billing_company FROM invoicer.closed_invoice"
+        " WHERE batch_id = :id AND NOT is_opening LIMIT 1",
         id=batch_id,
     )
     return found[0].billing_company if found else None

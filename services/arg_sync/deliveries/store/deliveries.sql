@@ -13,6 +13,9 @@ INSERT INTO arg_sync.correction (invoice_id, corrects_invoice_id, corrects_numbe
 SELECT l.invoice_id, l.corrects_invoice_id, min(l.corrects_invoice), -sum(l.amount + l.tax_amount)
 FROM invoicer.closed_invoice_line l
 WHERE l.invoice_id = ANY(CAST(:ids AS bigint[])) AND l.corrects_invoice_id IS NOT NULL
+  -- Opening data is never delivered: a credit note of it waits for nothing.
+  AND NOT EXISTS (SELECT FROM invoicer.closed_invoice o
+    WHERE o.invoice_id = l.corrects_invoice_id AND o.is_opening)
 GROUP BY l.invoice_id, l.corrects_invoice_id
 ON CONFLICT DO NOTHING
 
@@ -25,7 +28,8 @@ SELECT c.ledger, i.invoice_id, i.billing_company, i.batch_id, i.invoice_number, 
 FROM invoicer.closed_invoice i
 JOIN arg_sync.connection c ON c.billing_company = i.billing_company
   AND c.state <> 'disconnected' AND (c.auto_sync OR NOT :auto)
-WHERE i.invoice_id = ANY(CAST(:ids AS bigint[])) OR i.batch_id = ANY(CAST(:batches AS text[]))
+WHERE (i.invoice_id = ANY(CAST(:ids AS bigint[])) OR i.batch_id = ANY(CAST(:batches AS text[])))
+  AND NOT i.is_opening
 ORDER BY i.invoice_id, c.ledger
 ON CONFLICT (ledger, invoice_id) DO NOTHING
 RETURNING delivery_id, invoice_id, document_type

@@ -25,7 +25,7 @@ WITH company AS (
 ours AS (
   SELECT i.invoice_id, i.invoice_number, i.currency, i.total, i.content_hash, i.closed_at,
     c.auto_sync AND i.closed_at > c.connected_at AS wanted
-  FROM invoicer.closed_invoice i JOIN company c USING (billing_company)),
+  FROM invoicer.closed_invoice i JOIN company c USING (billing_company) WHERE NOT i.is_opening),
 received AS (SELECT h.* FROM arg_sync.received_document h JOIN company USING (billing_company))
 SELECT 'not-received' AS code, o.invoice_id, o.invoice_number, '' AS received FROM ours o
 WHERE o.closed_at < now() - make_interval(mins => :late_minutes)

@@ -104,6 +104,7 @@ async def close_documents(
             numbers.format_number(company.series_prefix, company.series_width, number),
             due[document.group.terms.payment_terms],
             buyer,
+            batch.invoice_date,
         )
         for number, (document, buyer) in enumerate(
             zip(documents, buyers, strict=True), start=numbering.start.number

@@ -10,6 +10,10 @@ from typing import NamedTuple
 from shared.errors import Refused
 from shared.terms import counted
 
+OPENING_SERIES = "opening:"
+"""The series of documents of opening data, under the numbers of another system. A prefix has no
+colon, so no other series is like it."""
+
 
 class Series(NamedTuple):
     """A series: its next free number, and the date of its last document (None: it has none)."""

@@ -29,7 +29,7 @@ _DOCUMENT = kinds_of(
     "group_no bigint, number bigint, invoice_number text, document_type text, account_name text,"
     " currency text, payment_terms text, po_number text, tax_regime text, tax_wording text,"
     " tax_basis text, due_date date, service_from date, service_to date, net numeric, tax numeric,"
-    " line_count integer, tax_totals jsonb, buyer jsonb"
+    " line_count integer, tax_totals jsonb, buyer jsonb, invoice_date date"
 )
 _NAMES = ", ".join(name for name in _DOCUMENT if name != "group_no")
 _ADD_INVOICES = f"""
@@ -39,23 +39,23 @@ WITH given AS MATERIALIZED (
   WHERE group_no IS NOT NULL),
 inserted AS (
   INSERT INTO invoicer.invoice
-    ({_NAMES}, billing_company, batch_id, series, invoice_date, cut_off_date, total, seller,
+    ({_NAMES}, billing_company, batch_id, series, cut_off_date, total, seller,
      closed_at)
-  SELECT {_NAMES}, :company, :batch_id, :series, :invoice_date, :cut_off, net + tax,
-    CAST(:seller AS jsonb), :at
+  SELECT {_NAMES}, :company, :batch_id, :series, :cut_off, net + tax, CAST(:seller AS jsonb), :at
   FROM given ORDER BY number
   RETURNING invoice_id, number)
 SELECT invoice_id, group_no FROM inserted JOIN given USING (number)"""
 
 
 class NumberedDocument(NamedTuple):
-    """A document with its number, its due date and its buyer."""
+    """A document with its number, its due date, its buyer and its date."""
 
     document: Document
     number: int
     invoice_number: str
     due_date: date
     buyer: Buyer
+    invoice_date: date
 
 
 class Batch(NamedTuple):
@@ -118,7 +118,6 @@ async def add_documents(
         company=company,
         batch_id=batch.batch_id,
         series=batch.company.series_prefix,
-        invoice_date=batch.invoice_date,
         cut_off=batch.cut_off,
         seller=json.dumps(batch.company.seller),
         at=batch.generated_at,
@@ -165,6 +164,7 @@ def _document_row(each: NumberedDocument) -> tuple[str, ...]:
         str(group.line_count),
         to_json(tax_totals).decode(),
         to_json(each.buyer._asdict()).decode(),
+        each.invoice_date.isoformat(),
     )
 
 

@@ -66,17 +66,23 @@ MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
 
 
 async def closed_since(connection: AsyncConnection, day: date) -> tuple[list[str], list[int]]:
-    """Return the ids of the batches and invoices that were closed on a day (UTC) or later."""
+    """Return the ids of the batches and invoices that were closed on a day (UTC) or later.
+
+    Opening data is never published.
+    """
     batches = await rows(
         connection,
         "SELECT batch_id FROM invoicer.batch"
-        " WHERE generated_at >= CAST(:day AS date) AT TIME ZONE 'UTC' ORDER BY batch_id",
+        " WHERE generated_at >= CAST(:day AS date) AT TIME ZONE 'UTC'"
+        " AND NOT EXISTS (SELECT FROM invoicer.invoice i"
+        "   WHERE i.batch_id = batch.batch_id AND i.is_opening) ORDER BY batch_id",
         day=day,
     )
     invoices = await rows(
         connection,
         "SELECT invoice_id FROM invoicer.invoice"
-        " WHERE closed_at >= CAST(:day AS date) AT TIME ZONE 'UTC' ORDER BY invoice_id",
+        " WHERE closed_at >= CAST(:day AS date) AT TIME ZONE 'UTC' AND NOT is_opening"
+        " ORDER BY invoice_id",
         day=day,
     )
     return [row[0] for row in batches], [row[0] for row in invoices]
@@ -89,7 +95,8 @@ async def invoices_of(
     query = """
         SELECT DISTINCT il.invoice_id
         FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id)
-        WHERE p.document_id = :id
+        JOIN invoicer.invoice i USING (invoice_id)
+        WHERE p.document_id = :id AND NOT i.is_opening
           AND p.document_kind = coalesce(CAST(:kind AS text), p.document_kind)
         ORDER BY il.invoice_id"""
     return [row[0] for row in await rows(connection, query, id=document_id, kind=document_kind)]

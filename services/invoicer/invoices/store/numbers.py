@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.rules.companies import BillingCompany
-from services.invoicer.invoices.rules.numbers import NumberJump, Series
+from services.invoicer.invoices.rules.numbers import OPENING_SERIES, NumberJump, Series
 from shared.clock import now
 from shared.database import rows, run
 
@@ -80,13 +80,16 @@ async def used_numbers(
 ) -> list[str]:
     """Return those document numbers that another series of the company has used.
 
-    Series `A1` with number 1 gives the same text as series `A` with number 11.
+    Series `A1` with number 1 gives the same text as series `A` with number 11, and documents of
+    opening data have the numbers of another system.
     """
     query = """
         SELECT series FROM invoicer.number_series
         WHERE billing_company = :company AND series <> :prefix
-          AND (starts_with(series, :prefix) OR starts_with(:prefix, series))"""
-    if not await rows(connection, query, company=billing_company, prefix=prefix):
+          AND (starts_with(series, :prefix) OR starts_with(:prefix, series)
+            OR series = :opening)"""
+    company = {"company": billing_company, "prefix": prefix}
+    if not await rows(connection, query, **company, opening=OPENING_SERIES):
         return []
     query = """
         SELECT invoice_number FROM invoicer.invoice

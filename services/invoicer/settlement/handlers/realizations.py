@@ -249,7 +249,7 @@ def settle_document(
     """Add the changes of one document; its locks are held. `last`: the last one of `settling`."""
     edits, snoozes, document = operator_changes.edits, operator_changes.snoozes, last.document
     before = None
-    if snoozes or edits:
+    if (snoozes or edits) and head.body:
         before = PayLinesRealized.model_validate_json(head.body)
     carried = carry_changes(before, settling, snoozes, edits, at)
     replaced, opened = settle_latest(settling, pay_lines, carried, operator_changes.written_off)
@@ -270,6 +270,7 @@ async def settle_again(
     """Settle documents again from their settled realization, after an edit or a credit.
 
     The second value are the withheld documents: they stay as they are until their next realization.
+    So does a document of opening data of which nothing was realized yet.
     A realization that waits for a new price basis continues to wait.
     """
     pay_lines = await lines.pay_lines_for(connection, heads)
@@ -277,6 +278,9 @@ async def settle_again(
     changes, withheld, at = SettlementChanges(), [], clock.now()
     for document in sorted(heads):
         head = heads[document]
+        if not head.body:
+            withheld.append(document)
+            continue
         realization = PayLinesRealized.model_validate_json(head.body)
         if realization.realization_kind == "withheld":
             withheld.append(document)

@@ -1,0 +1,137 @@
+"""What opening data reads and writes: documents loaded before, their lines for closing, payments.
+
+A loaded document closes like those of a batch: `invoices.store.closing` reads the temporary tables
+`selected_line` and `line_location`, which are filled here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.lines.rules import DocKey
+from services.invoicer.opening.rules import DebtorNode, Loaded, PreparedDocument
+from shared.database import insert_rows, rows, run, unnested
+from shared.sql import named_queries
+
+LEDGER = "opening"
+"""The ledger and id of payments that were made before; no connection may have this name."""
+_QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
+_LINES = (
+    "group_no bigint, line_no integer, document_kind text, document_id text, number text,"
+    " own_line text, node text, level integer, code text, rate numeric, tax numeric, corrects text"
+)
+
+
+async def loaded_documents(
+    connection: AsyncConnection, billing_company: str, numbers: Sequence[str]
+) -> dict[str, Loaded]:
+    """Return the closed documents that have one of these numbers."""
+    found = await rows(
+        connection,
+        _QUERIES["loaded_documents"],
+        company=billing_company,
+        numbers=list(numbers),
+        ledger=LEDGER,
+    )
+    return {number: Loaded(*values) for number, *values in found}
+
+
+async def debtor_nodes(
+    connection: AsyncConnection, account_names: Iterable[str]
+) -> dict[str, DebtorNode]:
+    """Return the node of each Account Name; of several nodes, the one with the lowest id."""
+    query = """
+        SELECT DISTINCT ON (account_name) account_name, node_id, level
+        FROM invoicer.billto_node WHERE account_name = ANY(CAST(:names AS text[]))
+        ORDER BY account_name, node_id COLLATE "C" """
+    found = await rows(connection, query, names=sorted(set(account_names)))
+    return {name: DebtorNode(*node) for name, *node in found}
+
+
+async def invoiced_by_batches(
+    connection: AsyncConnection, documents: Iterable[DocKey]
+) -> list[tuple[str, str]]:
+    """Return those of the source documents that batches invoiced, each with an invoice number."""
+    keys = sorted(set(documents))
+    found = await rows(
+        connection,
+        "SELECT p.document_id, min(i.invoice_number) AS number FROM invoicer.pay_line p"
+        f" JOIN {unnested('document_kind text, document_id text')}"
+        " USING (document_kind, document_id)"
+        " JOIN invoicer.invoice_line l USING (pay_line_id)"
+        " JOIN invoicer.invoice i USING (invoice_id)"
+        " WHERE NOT i.is_opening GROUP BY p.document_id ORDER BY 1",
+        document_kind=[kind for kind, _ in keys],
+        document_id=[document_id for _, document_id in keys],
+    )
+    return [(row.document_id, row.number) for row in found]
+
+
+async def select_lines(connection: AsyncConnection, prepared: Sequence[PreparedDocument]) -> None:
+    """Fill the temporary tables that closing reads with the lines, which are open now."""
+    lines = [
+        (each.document.group.group_no, each.opening, line)
+        for each in prepared
+        for line in each.lines
+    ]
+    await run(
+        connection,
+        _QUERIES["line_locations"],
+        nodes=[line.node.node_id for *_, line in lines],
+        levels=[line.node.level for *_, line in lines],
+    )
+    selected = await run(
+        connection,
+        _QUERIES["selected_lines"].replace("{lines}", unnested(_LINES)),
+        group_no=[group_no for group_no, *_ in lines],
+        line_no=[line.line_no for *_, line in lines],
+        document_kind=[line.document[0] for *_, line in lines],
+        document_id=[line.document[1] for *_, line in lines],
+        number=[opening.invoice_number for _, opening, _ in lines],
+        own_line=[str(line.line_no) for *_, line in lines],
+        node=[line.node.node_id for *_, line in lines],
+        level=[line.node.level for *_, line in lines],
+        code=[line.tax_code for *_, line in lines],
+        rate=[line.tax_rate for *_, line in lines],
+        tax=[line.tax for *_, line in lines],
+        corrects=[line.corrects_invoice for *_, line in lines],
+    )
+    if selected != len(lines):
+        raise AssertionError(f"{selected} lines selected of {len(lines)} opening lines")
+
+
+async def add_payments(
+    connection: AsyncConnection,
+    paid: Mapping[int, tuple[int, Decimal, str]],
+    today: date,
+) -> None:
+    """Add what is paid of documents, by id: the number of the entry, its amount and currency."""
+    await insert_rows(
+        connection,
+        "invoicer.payment",
+        "ledger text, payment_id text, invoice_id bigint, entry_no integer, amount numeric,"
+        " currency text, paid_on date, remote_id text",
+        [
+            (LEDGER, LEDGER, invoice_id, entry_no, amount, currency, today, "")
+            for invoice_id, (entry_no, amount, currency) in sorted(paid.items())
+        ],
+    )
+
+
+async def add_opening_number(
+    connection: AsyncConnection, billing_company: str, series: str, next_number: int, day: date
+) -> None:
+    """Begin a series after the numbers of another system."""
+    await run(
+        connection,
+        "INSERT INTO invoicer.number_series"
+        " (billing_company, series, first_number, next_number, last_date)"
+        " VALUES (:company, :series, :next, :next, :day)",
+        company=billing_company,
+        series=series,
+        next=next_number,
+        day=day,
+    )

@@ -1,0 +1,34 @@
+-- name: loaded_documents
+-- the closed documents with these numbers, each with the digest it was loaded with and what is paid
+SELECT i.invoice_number, i.invoice_id, i.series,
+  coalesce((
+    SELECT p.derivation -> 'opening' ->> 'digest'
+    FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
+    WHERE l.invoice_id = i.invoice_id ORDER BY l.line_no LIMIT 1), '') AS digest,
+  i.total, m.paid, m.entries
+FROM invoicer.invoice i
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(amount), 0) AS paid, CAST(count(*) AS integer) AS entries
+  FROM invoicer.payment WHERE invoice_id = i.invoice_id AND ledger = :ledger) m
+WHERE i.billing_company = :company AND i.invoice_number = ANY(CAST(:numbers AS text[]))
+
+-- name: line_locations
+-- the debtor nodes of the lines, each with a number
+CREATE TEMP TABLE line_location ON COMMIT DROP AS
+SELECT CAST(row_number() OVER (ORDER BY node, level) AS integer) AS location_no,
+  node AS debtor_node, level AS debtor_level
+FROM (SELECT DISTINCT *
+  FROM unnest(CAST(:nodes AS text[]), CAST(:levels AS integer[])) AS n(node, level)) n
+
+-- name: selected_lines
+-- the pay lines, found by their document and by the old number that their derivation names
+CREATE TEMP TABLE selected_line ON COMMIT DROP AS
+SELECT s.group_no, s.line_no, p.pay_line_id, 0 AS exclusion_reason, n.location_no,
+  s.code AS tax_code, s.rate AS tax_rate, s.tax, invoicer.line_digest(p) AS digest,
+  s.corrects AS corrects_invoice
+FROM {lines}
+JOIN invoicer.pay_line p ON p.document_id = s.document_id AND p.document_kind = s.document_kind
+  AND p.derivation -> 'opening' ->> 'invoice' = s.number
+  AND p.derivation -> 'opening' ->> 'line' = s.own_line
+JOIN line_location n ON n.debtor_node = s.node AND n.debtor_level = s.level
+ORDER BY s.group_no, s.line_no
