@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from services.fee_realizer.requirements.rules import StatusFrom
-from services.fee_realizer.sources.rules.facts import BillingCompany, Facts
+from services.fee_realizer.sources.rules.facts import BillingCompany, Facts, Held, Realized
 from services.fee_realizer.sources.rules.holds import missing_fact, missing_step, not_billable
-from tests.builders import COMPANY, timesheet
-from tests.rules.test_fee_realizer_pricing import facts_with
+from services.fee_realizer.sources.rules.timesheets import CitedPrice, realize_timesheet
+from tests.builders import COMPANY, days, timesheet
+from tests.rules.test_fee_realizer_pricing import facts_with, version
 
 STEPS = ("submitted", "approved", "released", "interpreted", "reviewed")
 STAMP = "2026-03-09T10:00:00Z"
@@ -130,3 +131,18 @@ def test_the_second_requirement_is_looked_at_too() -> None:
         facts.requirements["REQ-1"], requirement_id="REQ-2", statuses=()
     )
     assert code(not_billable(timesheet(), ["REQ-1", "REQ-2"], facts)) == "requirement_not_filled"
+
+
+def test_weeks_before_go_live_are_held_unless_they_were_loaded() -> None:
+    """Another system billed them. A week that ends on the day, one whose billed lines were loaded,
+    and a timesheet that was realized before are priced.
+    """
+    facts = facts_with(version("50.00"))
+    sheet = timesheet(entries=days())  # the week ending 2026-03-08
+    loaded = {("REQ-1", "REG"): CitedPrice(1)}
+    for go_live, expected in ((date(2026, 3, 9), "before_go_live"), (date(2026, 3, 8), None)):
+        facts.companies[COMPANY] = BillingCompany(COMPANY, True, go_live=go_live)
+        found = realize_timesheet(sheet, facts, {}, is_new=True)
+        assert (found.code if isinstance(found, Held) else None) == expected
+        assert isinstance(realize_timesheet(sheet, facts, loaded, is_new=True), Realized)
+        assert isinstance(realize_timesheet(sheet, facts, {}), Realized)

@@ -1,5 +1,5 @@
 """Billing cycles as an operator types them: time groups, terms of debtors, batch groups,
-narrowed batches. A real stack, workers as processes.
+narrowed batches; and the first day: opening data. A real stack, workers as processes.
 """
 
 import json
@@ -10,7 +10,19 @@ from typer.testing import CliRunner
 
 from services.console.cli import application
 from tests import builders
-from tests.system.test_cli import CUT_OFF, Type, data, facts, lines_of, publish, sheet, shown, typed
+from tests.system.test_cli import (
+    CUT_OFF,
+    TODAY,
+    Type,
+    data,
+    facts,
+    lines_of,
+    publish,
+    sheet,
+    shown,
+    typed,
+    until,
+)
 
 __all__ = ["data", "typed"]
 
@@ -215,3 +227,53 @@ def test_the_ledger_key_is_replaced_and_a_worker_forgotten(typed: Type, data: Pa
     ]
     results = refused(data, "forget", "worker", "W-gone")["results"]
     assert {one["code"] for one in results} == {"reason_missing"}
+
+
+OPENING_LINES = """billing_company,invoice_number,invoice_date,due_date,account_name,currency,paid,line,document_kind,document_id,requirement_id,time_type,worker_id,week_ending,quantity,price,amount,tax_code,tax_rate,tax
+opener,OLD-881,2026-03-15,2026-03-30,Client of opener,USD,1000,3,timesheet,T-opener-1,R-opener,REG,W-1,2026-03-08,40,50,2000,VAT,10,200
+opener,OLD-700,2026-02-01,2026-03-03,Client of opener,USD,,,,,,,,,,,300,,,
+"""  # noqa: E501
+
+
+def test_opening_data_is_loaded_and_adjusted(typed: Type, data: Path, tmp_path: Path) -> None:
+    """A firm goes live on 2026-03-09: OLD-881 counts as billed, its timesheet's revision gives a
+    credit note that names it, another week of before is held, and numbers go on after the last.
+    """
+    facts(typed, tmp_path, "opener")
+    typed("billing-company", "set", "opener", "--go-live", "2026-03-09")
+    folder = tmp_path / "opening"
+    folder.mkdir()
+    (folder / "opening-lines.csv").write_text(OPENING_LINES.replace(",50,2000", ",51,2040"))
+    wrong = refused(data, "opening", "import", folder)
+    assert [each["column"] for each in wrong["details"]["problems"]] == ["tax", "price"]
+    (folder / "opening-lines.csv").write_text(OPENING_LINES)
+    (folder / "opening-numbers.csv").write_text(
+        "billing_company,series,last_number,last_date\nopener,opener-,881,2026-03-15\n"
+    )
+    assert typed("opening", "import", folder, "--check")["lines"] == 2
+    assert typed("invoices", "search", "--billing-company", "opener")["invoices"] == []
+    assert typed("opening", "import", folder)["loaded"] == 2
+    again = typed("opening", "import", folder)
+    assert (again["loaded"], again["loaded_before"], again["payments"]) == (0, 2, 0)
+    hours = builders.days("7.6", requirement_id="R-opener")
+    revised = sheet("opener", 1, revision=2, entries=hours)
+    publish(typed, tmp_path, "timesheet-approved", revised, sheet("opener", 2))
+    held = until(
+        lambda: [x for x in typed("documents", "held")["documents"] if "opener" in x["document_id"]]
+    )
+    assert [(x["document_id"], x["code"]) for x in held] == [("T-opener-2", "before_go_live")]
+    (line,) = lines_of(typed, "opener", 1)
+    assert (line["quantity"], line["amount"]) == ("-2", "-100.00")
+    typed("batch", "generate", "--billing-company", "opener", "--cut-off", CUT_OFF)
+    found = typed("invoices", "search", "--billing-company", "opener")["invoices"]
+    assert {each["invoice_number"]: each["balance"] for each in found} == {
+        "OLD-881": "1090.00",
+        "OLD-700": "300.00",
+        "opener-0882": "0.00",
+    }
+    assert "OLD-881" in shown(data, "invoices", "show", "opener-0882")
+    ageing = ("invoices", "ageing", "--billing-company", "opener", "--as-of")
+    for day, total in (("2026-03-31", "1500.00"), (TODAY, "1390.00")):
+        (debtor,) = typed(*ageing, day)["debtors"]
+        assert debtor["total"] == total
+    assert typed("verify")["clean"]

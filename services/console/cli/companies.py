@@ -1,11 +1,12 @@
 """`backoffice billing-company set|show`: the legal entities that issue invoices."""
 
+from datetime import date
 from typing import Annotated, Any
 
 import typer
 
 from services.console.cli.command import Run, command
-from services.console.cli.options import option, read_date
+from services.console.cli.options import option, parsed, read_date
 
 companies_app = typer.Typer(help="The legal entities that issue invoices.", no_args_is_help=True)
 
@@ -14,6 +15,14 @@ TaxDate = Annotated[
     option(
         "What decides the tax rate of time: the week ending (default) or each work date.",
         metavar="effective-date|work-date",
+    ),
+]
+GoLive = Annotated[
+    date | None,
+    parsed(
+        read_date,
+        "Hold timesheets of weeks that end before it, unless opening data has them.",
+        metavar="DATE",
     ),
 ]
 MaxDayHours = Annotated[
@@ -89,6 +98,7 @@ def set_company(
     ] = None,
     enabled: Annotated[bool | None, option("Whether it is in use.", "--enable/--disable")] = None,
     max_day_hours: MaxDayHours = None,
+    go_live: GoLive = None,
 ) -> None:
     """Create a billing company, or change the settings that are named; the others stay as they
     are.
@@ -112,6 +122,7 @@ def set_company(
         gate=gate,
         enabled=enabled,
         max_day_hours=max_day_hours,
+        go_live=go_live,
         **(read_series(series) if series is not None else {}),
     )
 

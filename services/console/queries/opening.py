@@ -72,7 +72,8 @@ async def known_for_opening(
             " WHERE requirement_id = ANY(CAST(:ids AS text[]))",
             ids=chunk,
         ):
-            known.requirements[row.pop("requirement_id")] = KnownRequirement(**row)
+            requirement_id = row.pop("requirement_id")
+            known.requirements[requirement_id] = KnownRequirement(**row)
         for row in await fetch(
             connection,
             "SELECT DISTINCT ON (requirement_id, time_type, effective_from)"

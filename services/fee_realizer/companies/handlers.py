@@ -16,7 +16,7 @@ from shared.errors import Refused
 from shared.events.commands import SetBillingCompany
 
 # Settings that decide whether the documents of the billing company are held.
-PRICING_SETTINGS = ("approval_level", "enabled")
+PRICING_SETTINGS = ("approval_level", "enabled", "go_live")
 # Settings that decide how the time of a week is divided into lines, if tax follows the work date.
 TAX_SETTINGS = ("tax_date", "default_tax", "taxes")
 # Settings with another name in the command.

@@ -14,7 +14,7 @@ from shared.money import plain
 SETTINGS = (
     "name", "address", "tax_id", "bank", "time_zone", "currency", "series_prefix", "series_width",
     "default_tax", "tax_basis", "tax_date", "default_time_group", "payment_terms",
-    "approval_level", "enabled", "max_day_hours",
+    "approval_level", "enabled", "max_day_hours", "go_live",
 )  # fmt: skip
 TAX_RATE = kinds_of("billing_company text, tax_code text, from_date date, percent numeric")
 
@@ -45,7 +45,8 @@ async def lock_company(connection: AsyncConnection, billing_company: str) -> dic
         }
         for tax in taxes
     ]
-    return dict(row._mapping) | {"taxes": listed}
+    go_live = None if row.go_live is None else row.go_live.isoformat()
+    return dict(row._mapping) | {"go_live": go_live, "taxes": listed}
 
 
 async def save_company(

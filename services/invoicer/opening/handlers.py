@@ -7,7 +7,6 @@ batch does. A second import of the same data changes nothing.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +30,7 @@ from services.invoicer.opening.rules import (
     NOT_REALIZED,
     Corrected,
     Loaded,
+    OpeningPayment,
     PreparedDocument,
 )
 from services.invoicer.settlement import store as settlement
@@ -62,8 +62,8 @@ async def on_load_opening_documents(
     ids: dict[str, int] = {number: each.invoice_id for number, each in loaded.items()}
     if new:
         ids |= await _load(connection, command, company, today, new)
-    paid = _payments(command.documents, loaded, ids)
-    await opening.add_payments(connection, paid, today)
+    paid = _payments(command.documents, loaded, ids, today)
+    await opening.add_payments(connection, paid)
     number_of_lines = sum(len(each.lines) for each in new)
     return Answer(
         f"{counted(len(new), 'document')} with {counted(number_of_lines, 'line')} loaded,"
@@ -211,16 +211,30 @@ async def _lock_sources(
 
 
 def _payments(
-    documents: Iterable[OpeningDocument], loaded: Mapping[str, Loaded], ids: Mapping[str, int]
-) -> dict[int, tuple[int, Decimal, str]]:
-    """Return the payments to record: what is paid of a document beyond what was recorded."""
-    found: dict[int, tuple[int, Decimal, str]] = {}
+    documents: Iterable[OpeningDocument],
+    loaded: Mapping[str, Loaded],
+    ids: Mapping[str, int],
+    today: date,
+) -> list[OpeningPayment]:
+    """Return the payments to record: what is paid of a document beyond what was recorded.
+
+    The first one has the date of the document, so that the ages of a day before the start count
+    what is open now; a later one is of today.
+    """
+    found: list[OpeningPayment] = []
     for each in documents:
         known = loaded.get(each.invoice_number)
         difference = each.paid - (known.paid if known else ZERO)
         if difference:
-            entry_no = known.entries + 1 if known else 1
-            found[ids[each.invoice_number]] = (entry_no, difference, each.currency)
+            found.append(
+                OpeningPayment(
+                    ids[each.invoice_number],
+                    known.entries + 1 if known else 1,
+                    difference,
+                    each.currency,
+                    today if known else each.invoice_date,
+                )
+            )
     return found
 
 

@@ -41,6 +41,16 @@ class Loaded(NamedTuple):
     entries: int
 
 
+class OpeningPayment(NamedTuple):
+    """What was paid of a loaded document: the number of the entry, its amount and its date."""
+
+    invoice_id: int
+    entry_no: int
+    amount: Decimal
+    currency: str
+    paid_on: date
+
+
 class DebtorNode(NamedTuple):
     """The node of the billto hierarchy that has an Account Name."""
 

@@ -4,15 +4,19 @@ A loaded document closes like those of a batch: `invoices.store.closing` reads t
 `selected_line` and `line_location`, which are filled here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.lines.rules import DocKey
-from services.invoicer.opening.rules import DebtorNode, Loaded, PreparedDocument
+from services.invoicer.opening.rules import (
+    DebtorNode,
+    Loaded,
+    OpeningPayment,
+    PreparedDocument,
+)
 from shared.database import insert_rows, rows, run, unnested
 from shared.sql import named_queries
 
@@ -103,21 +107,14 @@ async def select_lines(connection: AsyncConnection, prepared: Sequence[PreparedD
         raise AssertionError(f"{selected} lines selected of {len(lines)} opening lines")
 
 
-async def add_payments(
-    connection: AsyncConnection,
-    paid: Mapping[int, tuple[int, Decimal, str]],
-    today: date,
-) -> None:
-    """Add what is paid of documents, by id: the number of the entry, its amount and currency."""
+async def add_payments(connection: AsyncConnection, payments: Sequence[OpeningPayment]) -> None:
+    """Add what is paid of documents."""
     await insert_rows(
         connection,
         "invoicer.payment",
-        "ledger text, payment_id text, invoice_id bigint, entry_no integer, amount numeric,"
-        " currency text, paid_on date, remote_id text",
-        [
-            (LEDGER, LEDGER, invoice_id, entry_no, amount, currency, today, "")
-            for invoice_id, (entry_no, amount, currency) in sorted(paid.items())
-        ],
+        "invoice_id bigint, entry_no integer, amount numeric, currency text, paid_on date,"
+        " ledger text, payment_id text, remote_id text",
+        [(*payment, LEDGER, LEDGER, "") for payment in payments],
     )
 
 

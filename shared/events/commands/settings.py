@@ -47,6 +47,7 @@ class SetBillingCompany(FeeRealizerCommand):
     Defaults of a new one: UTC, net 30, no tax, series INV-. A worker with more than `max_day_hours`
     (default 24) on one day parks the debtor. `tax_date`: the tax rate of time is the one on the
     week ending (default) or on each work date; then a week on both sides of a change has two lines.
+    Timesheets of weeks that end before `go_live` are held, unless opening data has them.
     """
 
     command: Literal["set-billing-company"] = "set-billing-company"
@@ -68,6 +69,7 @@ class SetBillingCompany(FeeRealizerCommand):
     gate: Literal["approved", "reviewed"] | None = None
     enabled: bool | None = None
     max_day_hours: Annotated[int, Field(ge=1, le=999)] | None = None
+    go_live: Day | None = None
     only_if_unknown: bool = False
 
     @model_validator(mode="after")

@@ -28,7 +28,9 @@ CREATE TABLE fee_realizer.billing_company (
   approval_level text NOT NULL DEFAULT 'approved'
     CHECK (approval_level IN ('approved', 'reviewed')),
   -- A worker with more hours on one day parks the debtor.
-  max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0)
+  max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0),
+  -- Weeks before it were billed by another system: their timesheets are held unless loaded.
+  go_live date
 );
 
 CREATE TABLE fee_realizer.tax_rate (

@@ -105,10 +105,14 @@ async def prior_state(
 ) -> PriorState:
     """Read what pricing needs besides the facts.
 
-    Documents without a realization need nothing: most new documents are such.
+    Documents without a realization need nothing: most new documents are such. A billing company
+    with a go-live date may have loaded what another system billed of them.
     """
     realized = [job.head.document_id for job in jobs if job.head.realization_no]
-    cited = await realizations.cited_prices(connection, kind, realized)
+    may_be_loaded = any(company.go_live for company in facts.companies.values())
+    cited = await realizations.cited_prices(
+        connection, kind, [job.head.document_id for job in jobs] if may_be_loaded else realized
+    )
     await facts_store.add_ended_rates(
         connection,
         facts,
@@ -157,7 +161,12 @@ def realize(job: PricingJob, facts: Facts, prior: PriorState) -> PricingResult:
         return placements.realize_placement(event, facts)
     if isinstance(event, ChargeAdded):
         return charges.realize_charge(event, facts)
-    return timesheets.realize_timesheet(event, facts, prior.cited.get(job.head.document_id, {}))
+    return timesheets.realize_timesheet(
+        event,
+        facts,
+        prior.cited.get(job.head.document_id, {}),
+        is_new=not job.head.realization_no,
+    )
 
 
 def rate_impact(job: PricingJob, facts: Facts, prior: PriorState, result: Realized) -> Impact:

@@ -22,6 +22,7 @@ class BillingCompany:
 
     `tax_by_work_date`: the work date decides the tax rate of time, not the week ending.
     `tax_changes`: the days from which the rate of the default tax is another one, in order.
+    `go_live`: weeks that end before it were billed by another system.
     """
 
     billing_company: str
@@ -31,6 +32,7 @@ class BillingCompany:
     tax_by_work_date: bool = False
     tax_changes: tuple[date, ...] = ()
     time_zone: str = "UTC"
+    go_live: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

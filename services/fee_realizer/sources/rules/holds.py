@@ -85,6 +85,23 @@ def missing_step(
     return None
 
 
+def before_go_live(
+    timesheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts
+) -> Held | None:
+    """Hold a timesheet that is not realized yet for a week that another system has billed."""
+    for requirement_id in requirement_ids:
+        company = facts.companies[facts.requirement(requirement_id).billing_company]
+        if company.go_live is not None and timesheet.week_ending < company.go_live:
+            return Held(
+                "before_go_live",
+                f"timesheet {timesheet.timesheet_id} is of the week ending {timesheet.week_ending},"
+                f" and {company.billing_company} bills here from {company.go_live} on: load what"
+                " was billed of it with `backoffice opening import` and retry the document, or set"
+                " an earlier go-live date",
+            )
+    return None
+
+
 def not_billable(
     timesheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts
 ) -> Held | None:

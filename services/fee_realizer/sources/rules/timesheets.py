@@ -20,7 +20,12 @@ from services.fee_realizer.sources.rules.facts import (
     compact_json,
     format_price,
 )
-from services.fee_realizer.sources.rules.holds import missing_fact, missing_step, not_billable
+from services.fee_realizer.sources.rules.holds import (
+    before_go_live,
+    missing_fact,
+    missing_step,
+    not_billable,
+)
 from shared.events.ats import TimesheetApproved, TimesheetEntry
 from shared.money import ZERO, plain, rounded
 
@@ -60,17 +65,19 @@ class _EntryGroup:
 
 
 def realize_timesheet(
-    timesheet: TimesheetApproved, facts: Facts, cited: CitedPrices
+    timesheet: TimesheetApproved, facts: Facts, cited: CitedPrices, *, is_new: bool = False
 ) -> PricingResult:
     """Return the lines of a timesheet, or what it waits for.
 
-    Entries of zero hours, and those that are not billable, give no line.
+    Entries of zero hours, and those that are not billable, give no line. `is_new`: nothing was
+    realized of the document yet; it may be of a week that another system billed.
     """
     entries = [entry for entry in timesheet.entries if entry.is_billed]
     requirement_ids = sorted({entry.requirement_id for entry in entries})
     held = (
         missing_fact(requirement_ids, facts)
         or missing_step(timesheet, requirement_ids, facts)
+        or (before_go_live(timesheet, requirement_ids, facts) if is_new and not cited else None)
         or not_billable(timesheet, requirement_ids, facts)
     )
     if held is not None:

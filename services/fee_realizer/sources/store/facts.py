@@ -75,7 +75,7 @@ async def lock_facts(
         {row.billing_company for row in locked if row.known} | named.company_ids,
         cache.companies,
     ):
-        company: list[Any] = [*row[:5], tuple(row.tax_changes), row.time_zone]
+        company: list[Any] = [*row[:5], tuple(row.tax_changes), row.time_zone, row.go_live]
         facts.companies[row.billing_company] = BillingCompany(*company)
         if row.known and lock:
             cache.companies.add(row.billing_company)

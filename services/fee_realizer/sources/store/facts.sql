@@ -6,6 +6,7 @@ SELECT b.billing_company, b.known, b.enabled, b.approval_level, b.tax_date = 'wo
       SELECT r.from_date, r.percent, lag(r.percent) OVER (ORDER BY r.from_date) AS percent_before
       FROM fee_realizer.tax_rate r
       WHERE r.billing_company = b.billing_company AND r.tax_code = b.default_tax) t
-    WHERE t.percent <> t.percent_before ORDER BY t.from_date) AS tax_changes, b.time_zone
+    WHERE t.percent <> t.percent_before ORDER BY t.from_date) AS tax_changes, b.time_zone,
+  b.go_live
 FROM fee_realizer.billing_company b
 WHERE b.billing_company = ANY(CAST(:ids AS text[])) ORDER BY b.billing_company
