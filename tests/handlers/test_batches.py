@@ -209,6 +209,38 @@ async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) ->
     await biller.check_seals()
 
 
+async def test_each_timesheet_has_an_invoice_of_its_own(biller: Biller) -> None:
+    """Where the billing company wants it; credits of two timesheets are on one credit note, unless
+    they are netted.
+    """
+    await biller.company(invoice_per_timesheet=True)
+
+    async def hours(number: int, first: str, second: str) -> None:
+        lines = [realization_line(each) for each in (first, second)]
+        await biller.consume(
+            realization("T-1", number, lines[0], realization_line("1", time_type="OT")),
+            realization("T-2", number, lines[1]),
+        )
+
+    await hours(1, "40", "20")
+    await biller.generate()
+    assert [each[1::2] for each in await biller.documents()] == [
+        ("invoice", "2050", "USD"),
+        ("invoice", "1000", "USD"),
+    ]
+    await hours(2, "39", "19")
+    await biller.generate(cut_off="2026-10-31")
+    assert [each[1::2] for each in await biller.documents()][2:] == [("credit-note", "-100", "USD")]
+    await biller.terms("Mercy Hospital", credits="net")
+    await hours(3, "38", "20")
+    await biller.generate()
+    assert [each[1::2] for each in await biller.documents()][3:] == [
+        ("invoice", "50", "USD"),
+        ("credit-note", "-50", "USD"),
+    ]
+    await biller.check_seals()
+
+
 async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
     """A credit has debtor, snapshot, currency, tax and terms of its invoice line.
 

@@ -25,6 +25,13 @@ GoLive = Annotated[
         metavar="DATE",
     ),
 ]
+PerTimesheet = Annotated[
+    bool | None,
+    option(
+        "Whether each timesheet has an invoice of its own.",
+        "--invoice-per-timesheet/--timesheets-together",
+    ),
+]
 MaxDayHours = Annotated[
     int | None,
     option(
@@ -99,6 +106,7 @@ def set_company(
     enabled: Annotated[bool | None, option("Whether it is in use.", "--enable/--disable")] = None,
     max_day_hours: MaxDayHours = None,
     go_live: GoLive = None,
+    invoice_per_timesheet: PerTimesheet = None,
 ) -> None:
     """Create a billing company, or change the settings that are named; the others stay as they
     are.
@@ -123,6 +131,7 @@ def set_company(
         enabled=enabled,
         max_day_hours=max_day_hours,
         go_live=go_live,
+        invoice_per_timesheet=invoice_per_timesheet,
         **(read_series(series) if series is not None else {}),
     )
 

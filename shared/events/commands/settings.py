@@ -48,6 +48,7 @@ class SetBillingCompany(FeeRealizerCommand):
     (default 24) on one day parks the debtor. `tax_date`: the tax rate of time is the one on the
     week ending (default) or on each work date; then a week on both sides of a change has two lines.
     Timesheets of weeks that end before `go_live` are held, unless opening data has them.
+    `invoice_per_timesheet`: the lines of each timesheet are on a document of their own.
     """
 
     command: Literal["set-billing-company"] = "set-billing-company"
@@ -70,6 +71,7 @@ class SetBillingCompany(FeeRealizerCommand):
     enabled: bool | None = None
     max_day_hours: Annotated[int, Field(ge=1, le=999)] | None = None
     go_live: Day | None = None
+    invoice_per_timesheet: bool | None = None
     only_if_unknown: bool = False
 
     @model_validator(mode="after")

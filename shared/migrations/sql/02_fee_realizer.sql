@@ -29,6 +29,7 @@ CREATE TABLE fee_realizer.billing_company (
     CHECK (approval_level IN ('approved', 'reviewed')),
   -- A worker with more hours on one day parks the debtor.
   max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0),
+  invoice_per_timesheet boolean NOT NULL DEFAULT false,
   -- Weeks before it were billed by another system: their timesheets are held unless loaded.
   go_live date
 );
@@ -267,7 +268,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realiz
 CREATE VIEW fee_realizer.billing_company_settings AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
     series_width, default_tax, tax_basis, default_time_group, payment_terms, approval_level,
-    max_day_hours
+    max_day_hours, invoice_per_timesheet
   FROM fee_realizer.billing_company WHERE known;
 
 CREATE VIEW fee_realizer.company_tax_rate AS

@@ -53,6 +53,11 @@ STATISTICS_TARGET = 25
 """How closely ANALYZE samples the temporary tables: enough for their numbers of rows and groups, in
 a quarter of the usual time."""
 CREDIT_SPLITS = {"net": 0, "separate": 1, "per-invoice": 2}
+_TIMESHEET = (
+    " || CASE WHEN p.line_kind = 'timesheet' AND coalesce(k.credit_split, 0) = 0"
+    " THEN chr(31) || p.document_id ELSE '' END"
+)
+"""A split key where each timesheet has an invoice of its own; credit notes have none."""
 DENSE_RANGE = 3
 """Open lines whose ids span at most so many times their number are read as one range of the table;
 others are looked up by their keys, because history lies between them."""
@@ -206,6 +211,7 @@ async def select_lines(
             has_credits=str(credits > 0).lower(),
             has_snoozes=str(snoozes > 0).lower(),
             has_unpriced=str(unpriced > 0).lower(),
+            timesheet=_TIMESHEET if company.invoice_per_timesheet else "",
         ),
         company=company.billing_company,
         today=today,

@@ -129,7 +129,8 @@ WINDOW of_line AS (
 -- One row for each open line, with its document or its reason, the first that holds.
 -- `decision_key` is one number that tells most rows from each other; keys that rarely decide come
 -- last, because half of the time is sorting. `split_keys` has the split keys that are not in it.
--- The invoice that a credit corrects is in `split_keys` where each has a document of its own.
+-- The invoice that a credit corrects is in `split_keys` where each has a document of its own, and
+-- the timesheet of a debit or of a credit that is netted, where each has an invoice of its own.
 -- The number of a group is the id of its first line.
 -- Columns of one width that are never NULL come first: columns after others take longer to find.
 -- A table without rows is not searched line by line: its join says `false`.
@@ -158,7 +159,7 @@ FROM (
          coalesce(k.location_no, s.location_no) AS location_no,
          CASE WHEN k.credit_split > 1
               THEN concat_ws(chr(31), p.currency, k.credit_split, k.po_number)
-              ELSE p.currency || chr(31) || coalesce(k.po_number, p.po_number)
+              ELSE p.currency || chr(31) || coalesce(k.po_number, p.po_number){timesheet}
               END COLLATE "C" AS split_keys,
          coalesce(k.tax_code, nullif(p.tax_code, ''), :default_tax) AS tax_code,
          coalesce(k.tax_rate, t.percent, 0) AS tax_rate,

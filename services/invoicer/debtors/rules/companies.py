@@ -38,6 +38,7 @@ class BillingCompany:
     default_time_group: str = ""
     payment_terms: str = "net:30"
     max_day_hours: int = 24
+    invoice_per_timesheet: bool = False
 
     @property
     def seller(self) -> dict[str, str]:
