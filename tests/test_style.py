@@ -33,6 +33,7 @@ LAYOUT = {
         "settlement",
         "batches",
         "credits",
+        "opening",
         "payments",
         "questions",
     },

@@ -15,7 +15,7 @@ from services.console.importing.opening import (
     read_opening_lines,
     read_opening_numbers,
 )
-from services.console.queries.opening import Known, KnownRate, KnownRequirement
+from services.console.queries.opening import KnownRate, KnownRequirement, OpeningFacts
 from shared.events.commands import LoadOpeningDocuments, OpeningDocument, SetOpeningNumber
 from tests.builders import COMPANY, time_key
 
@@ -35,7 +35,7 @@ CREDIT = (
     "acme-us,CN-1,credit-note,2026-10-05,,ACME,USD,,,timesheet,T-9,REQ-1,REG,W-1,2026-09-27,,-2,50"
     ",-100,VAT,20,-20,OLD-881,3"
 )
-KNOWN = Known(
+KNOWN = OpeningFacts(
     {COMPANY},
     {"ACME"},
     {"REQ-1": KnownRequirement(COMPANY, 4, "", "", "")},

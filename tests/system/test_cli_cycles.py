@@ -276,4 +276,8 @@ def test_opening_data_is_loaded_and_adjusted(typed: Type, data: Path, tmp_path: 
     for day, total in (("2026-03-31", "1500.00"), (TODAY, "1390.00")):
         (debtor,) = typed(*ageing, day)["debtors"]
         assert debtor["total"] == total
+    assert typed("export", tmp_path / "out")["lines"]["opening-lines.csv"] >= 3
+    assert refused(data, "export", tmp_path / "out")["code"] == "folder_not_empty"
+    header = (tmp_path / "out" / "opening-lines.csv").read_text().splitlines()[0]
+    assert header == typed("template", "opening-lines")["header"]
     assert typed("verify")["clean"]

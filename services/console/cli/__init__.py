@@ -21,7 +21,7 @@ MODULES = {
     "charges": ("charges",),
     "taxes": ("tax",),
     "templates": ("template",),
-    "opening": ("opening",),
+    "opening": ("opening", "export"),
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),
     "importing": ("import",),

@@ -1,4 +1,6 @@
-"""`backoffice opening import`: what another system billed before, and its last numbers."""
+"""`backoffice opening import`: what another system billed before, and its last numbers; and
+`backoffice export`: what an empty installation can import again.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +9,7 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import LONG_SECONDS, Check
+from services.console.cli.output import Column
 from services.console.cli.time_groups import refuse_wrong_lines
 from shared.terms import counted
 
@@ -19,6 +22,7 @@ app = typer.Typer(help="What another system billed before.", no_args_is_help=Tru
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     backoffice.add_typer(app, name="opening")
+    command(backoffice, "export")(export_folder)
 
 
 @command(app, "import", sends=True, timeout=LONG_SECONDS)
@@ -68,6 +72,31 @@ def import_opening(
             f"{len(refused):,} of {len(results):,} parts were refused: {refused[0].message}",
             refused[0].fix,
         )
+
+
+def export_folder(
+    run: Run,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
+) -> None:
+    """Write settings, facts and closed documents to files that an empty data folder can import.
+
+    Timesheets are left out: the ATS sends them again. docs/formats.md has the steps of the import.
+    """
+    from functools import partial
+
+    from services.console.actions.commands import new_command
+    from services.console.importing.export import write_export
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        run.refuse("folder_not_empty", f"{folder} is not an empty folder", "name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    named = partial(new_command, actor=run.actor, reason="imported from an export")
+    written = run.read(write_export, folder, named)
+    run.document({"folder": str(folder), "lines": written})
+    run.table(
+        [{"file": file, "lines": lines} for file, lines in written.items()],
+        [Column("file"), Column("lines", figures=True)],
+    )
 
 
 def _read(run: Run, folder: Path) -> "tuple[list[AnyCommand], int]":

@@ -37,7 +37,7 @@ def template(
     """Write an empty CSV file for an import, and explain its columns."""
     from services.console.importing.catalog import CATALOG
     from services.console.importing.charges import CHARGES
-    from services.console.importing.opening import OPENING_LINES, OPENING_NUMBERS
+    from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
     from services.console.importing.placements import PLACEMENT_COLUMNS
     from services.console.importing.rates import BILL_RATES, TAX_RATES
     from services.console.importing.terms import TERMS

@@ -4,6 +4,7 @@ Lines of one document need not be together. Lines of time find the bill rate tha
 at, because a line key names it: a later revision of their timesheet must have the same key.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,26 +15,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from services.console.importing.cells import (
-    amount,
-    code,
-    currency,
-    day,
-    identifier,
-    name,
-    optional,
-    optional_amount,
-    optional_quantity,
-)
 from services.console.importing.command_lines import (
-    Columns,
     CommandLines,
-    FileColumn,
     read_command_lines,
     read_rows,
 )
 from services.console.importing.csv_rows import Problems
-from services.console.queries.opening import Known
+from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
+from services.console.queries.opening import OpeningFacts
 from shared.events.commands import AnyCommand, OpeningDocument, OpeningLine
 from shared.money import plain
 
@@ -46,78 +35,6 @@ HOUR, PIECE = "HUR", "C62"
 TOLERANCE = Decimal("0.05")
 
 
-def _one_of(*words: str) -> Callable[[str], str | None]:
-    def read(cell: str) -> str | None:
-        if cell and cell not in words:
-            raise ValueError(f"{cell!r} is not one of {', '.join(words)}")
-        return cell or None
-
-    return read
-
-
-def _whole_number(cell: str) -> int | None:
-    if cell and not (cell.isascii() and cell.isdigit() and 0 < int(cell) <= 10**17):
-        raise ValueError(f"{cell!r} is not a whole number such as 1")
-    return int(cell) if cell else None
-
-
-def _prefix(cell: str) -> str:
-    return cell
-
-
-OPENING_LINES: Columns = {
-    "billing_company": FileColumn(identifier, "the billing company that issued the document"),
-    "invoice_number": FileColumn(identifier, "number of the document in the old system"),
-    "type": FileColumn(
-        _one_of("invoice", "credit-note"),
-        "invoice (default) or credit-note (also for cash that belongs to no invoice)",
-        "document_type",
-    ),
-    "invoice_date": FileColumn(day, "date of the document, e.g. 2026-02-15"),
-    "due_date": FileColumn(
-        optional(day), "day on which it is due; empty: the date of the document"
-    ),
-    "account_name": FileColumn(name, "the debtor, as in the billto hierarchy"),
-    "currency": FileColumn(currency, "e.g. USD"),
-    "paid": FileColumn(optional_amount, "what was paid of the document, tax included; empty: 0"),
-    "line": FileColumn(_whole_number, "number of the line; empty: the next one", "line_no"),
-    "document_kind": FileColumn(
-        _one_of("timesheet", "placement", "charge"),
-        "what the line bills; empty: nothing that is known, a balance only",
-    ),
-    "document_id": FileColumn(optional(identifier), "id of the timesheet, placement or charge"),
-    "requirement_id": FileColumn(optional(identifier), "requirement of a timesheet"),
-    "time_type": FileColumn(optional(code), "time type of a timesheet, e.g. REG"),
-    "worker_id": FileColumn(optional(identifier), "the worker"),
-    "week_ending": FileColumn(optional(day), "last day of a timesheet's week"),
-    "service_from": FileColumn(optional(day), "first day billed; empty: six days before the last"),
-    "service_to": FileColumn(optional(day), "last day billed; empty: week ending or invoice date"),
-    "item": FileColumn(optional(identifier), "item of a placement or charge", "item_id"),
-    "fee": FileColumn(optional(identifier), "fee of a placement; empty: that of the item"),
-    "instalment": FileColumn(_whole_number, "number of a placement's instalment; empty: 1"),
-    "project": FileColumn(optional(name), "project; empty: that of the requirement"),
-    "cost_center": FileColumn(optional(name), "cost centre; empty: that of the requirement"),
-    "po": FileColumn(
-        optional(name), "purchase order number; empty: that of the requirement", "po_number"
-    ),
-    "quantity": FileColumn(optional_quantity, "hours or pieces; of credits negative; empty: 1"),
-    "price": FileColumn(optional_amount, "price of one; empty: the amount", "unit_price"),
-    "amount": FileColumn(amount, "net amount of the line; of credits negative"),
-    "tax_code": FileColumn(optional(code), "tax code of the line"),
-    "tax_rate": FileColumn(optional_amount, "percent of tax; empty: 0"),
-    "tax": FileColumn(optional_amount, "tax of the line; of credits negative; empty: 0"),
-    "description": FileColumn(optional(name), "text of the line"),
-    "corrects": FileColumn(
-        optional(identifier), "number of the invoice that the line credits", "corrects_invoice"
-    ),
-    "corrects_line": FileColumn(_whole_number, "line of that invoice"),
-}
-OPENING_NUMBERS: Columns = {
-    "billing_company": FileColumn(identifier, "the billing company"),
-    "series": FileColumn(_prefix, "prefix of the series, e.g. INV-; may be empty", "series_prefix"),
-    "last_number": FileColumn(_whole_number, "last number used, without the prefix, e.g. 881"),
-    "last_date": FileColumn(day, "date of the document with that number"),
-}
 OF_DOCUMENT = ("document_type", "invoice_date", "due_date", "account_name", "currency", "paid")
 """The columns that belong to the document; lines may leave them out where an earlier one has it."""
 NEEDED = ("invoice_date", "account_name", "currency", "amount")
@@ -170,7 +87,7 @@ def read_opening_numbers(
 
 
 def documents_of(
-    rows: OpeningRows, known: Known, file: str, problems: Problems
+    rows: OpeningRows, known: OpeningFacts, file: str, problems: Problems
 ) -> Iterator[tuple[str, OpeningDocument]]:
     """The documents of the rows with their billing companies; wrong ones are left out."""
     for (company, number), of_document in rows.documents.items():
@@ -204,7 +121,7 @@ def documents_of(
 
 
 def _check_names(
-    company: str, row: OpeningRow, known: Known, file: str, problems: Problems
+    company: str, row: OpeningRow, known: OpeningFacts, file: str, problems: Problems
 ) -> None:
     if company not in known.companies:
         fix = f"create it with `backoffice billing-company set {company}`"
@@ -235,7 +152,7 @@ def _same_document(
 
 
 def _line(
-    company: str, row: OpeningRow, known: Known, next_no: int, file: str, problems: Problems
+    company: str, row: OpeningRow, known: OpeningFacts, next_no: int, file: str, problems: Problems
 ) -> dict[str, Any] | None:
     """The fields of an OpeningLine and `po_number`; None if something is wrong."""
     values = row.values
@@ -287,7 +204,7 @@ def _differs(value: Decimal, expected: Decimal) -> bool:
 
 
 def _add_key(
-    line: dict[str, Any], company: str, values: dict[str, Any], known: Known
+    line: dict[str, Any], company: str, values: dict[str, Any], known: OpeningFacts
 ) -> Iterable[tuple[str, str]]:
     """Adds line key and kind; yields column and message of what is wrong or missing."""
     kind = line.get("document_kind")
@@ -305,6 +222,9 @@ def _add_key(
         for column in missing:
             yield column.removesuffix("_id") if column == "item_id" else column, "is missing"
         return
+    if line.get("line_key"):
+        yield from _add_given_key(line, kind, known)
+        return
     if kind == "timesheet":
         yield from _add_time_key(line, company, known)
         return
@@ -313,7 +233,25 @@ def _add_key(
     line["line_key"] = _key(key if kind == "placement" else ["p", "charge", item, 1])
 
 
-def _add_time_key(line: dict[str, Any], company: str, known: Known) -> Iterable[tuple[str, str]]:
+def _add_given_key(
+    line: dict[str, Any], kind: str, known: OpeningFacts
+) -> Iterable[tuple[str, str]]:
+    """The key is as another installation exported it; only the rate book is ours."""
+    try:
+        parts = json.loads(line["line_key"])
+        version = parts[3] if kind == "timesheet" else ""
+    except (ValueError, LookupError, TypeError):
+        yield "line_key", f"{line['line_key']!r} is no line key"
+        return
+    requirement = known.requirements.get(line.get("requirement_id", ""))
+    if kind == "timesheet":
+        line |= {"line_kind": "timesheet", "rate_version": version}
+        line["rate_book"] = requirement.rate_book if requirement else 0
+
+
+def _add_time_key(
+    line: dict[str, Any], company: str, known: OpeningFacts
+) -> Iterable[tuple[str, str]]:
     requirement_id, time_type = line["requirement_id"], line["time_type"]
     requirement = known.requirements.get(requirement_id)
     if requirement is None or requirement.billing_company != company:
@@ -378,7 +316,9 @@ def commands_of(
                 " load it in parts, with numbers such as OLD-881/1 and OLD-881/2",
             )
         chunks = parts.setdefault(key, [[]])
-        if chunks[-1] and sizes[key] + size > COMMAND_BYTES:
+        numbers = {line.corrects_invoice for line in each.lines}
+        corrects_loaded = any(other.invoice_number in numbers for other in chunks[-1])
+        if chunks[-1] and (corrects_loaded or sizes[key] + size > COMMAND_BYTES):
             chunks.append([])
             sizes[key] = 0
         chunks[-1].append(each)

@@ -27,7 +27,8 @@ def _or_default(cell: str) -> str | None:
     return "" if cell == DEFAULT_AGAIN else cell or None
 
 
-def _yes(cell: str) -> bool | None:
+def yes(cell: str) -> bool | None:
+    """Yes or no; None where the cell is empty."""
     if cell.lower() not in ("yes", "no", ""):
         raise ValueError(f"{cell!r} is not yes or no")
     return cell.lower() == "yes" if cell else None
@@ -44,7 +45,7 @@ TERMS: Columns = {
     ),
     "missing_timesheets": FileColumn(optional(str), "wait, bill or wait:N"),
     "credits": FileColumn(optional(str), "separate, net or per-invoice"),
-    "zero_documents": FileColumn(_yes, "yes or no: documents of 0.00"),
+    "zero_documents": FileColumn(yes, "yes or no: documents of 0.00"),
     "tax_regime": FileColumn(optional(str), "standard, exempt or reverse-charge"),
     "tax_wording": FileColumn(optional(str), "printed where no tax is charged"),
     "tax_id": FileColumn(optional(name), "the debtor's tax id"),

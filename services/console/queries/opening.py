@@ -29,7 +29,7 @@ class KnownRequirement(NamedTuple):
 
 
 @dataclass(slots=True)
-class Known:
+class OpeningFacts:
     """What is known of what the files name. Rates are by requirement and time type, by date."""
 
     companies: set[str] = field(default_factory=set)
@@ -43,9 +43,9 @@ async def known_for_opening(
     companies: Collection[str],
     account_names: Collection[str],
     requirement_ids: Collection[str],
-) -> Known:
+) -> OpeningFacts:
     """What is known of these ids and names; of two rates from one date, that of a command."""
-    known = Known()
+    known = OpeningFacts()
     rows = await fetch(
         connection,
         "SELECT billing_company FROM fee_realizer.console_billing_company"

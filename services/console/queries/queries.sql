@@ -286,3 +286,32 @@ SELECT (SELECT count(*) FROM fee_realizer.console_pricing_queue) AS pricing_queu
        (SELECT count(*) FROM fee_realizer.console_latest_realization l
         LEFT JOIN invoicer.console_settled_document s USING (document_kind, document_id)
         WHERE coalesce(s.realization_no, 0) < l.realization_no) AS in_flight
+
+-- name: billed_lines
+-- The lines of closed documents with the columns of opening data. A credit counts as written off
+-- while its write-off was not taken back.
+SELECT i.billing_company, i.invoice_number, i.document_type, i.invoice_date, i.due_date,
+  i.account_name, i.currency, s.paid, l.line_no,
+  CASE WHEN NOT b.balance THEN l.document_kind END AS document_kind,
+  CASE WHEN NOT b.balance THEN l.document_id END AS document_id,
+  CASE WHEN NOT b.balance THEN l.line_key END AS line_key, l.unit,
+  l.requirement_id, l.time_type, l.worker_id, l.week_ending, l.service_from, l.service_to,
+  l.item_id, l.project, l.cost_center, i.po_number, l.quantity, l.unit_price, l.amount, l.tax_code,
+  l.tax_rate, l.tax_amount AS tax, l.description, l.corrects_invoice,
+  l.corrects_line_no AS corrects_line,
+  CASE WHEN l.derivation -> 'credit' ->> 'to' = 'write-off' AND NOT EXISTS (
+      SELECT FROM invoicer.console_write_off u
+      WHERE u.document_kind = l.document_kind AND u.document_id = l.document_id
+        AND u.line_key = l.line_key AND u.command_id = ' undone: ' || k.command_id)
+    THEN 'yes' END AS written_off
+FROM invoicer.console_invoice i
+JOIN invoicer.console_batch k USING (batch_id)
+JOIN invoicer.console_invoice_balance s USING (invoice_id)
+JOIN invoicer.console_closed_line l USING (invoice_id)
+CROSS JOIN LATERAL (SELECT starts_with(l.document_id, 'opening:')
+  AND l.document_kind = 'charge' AS balance) b
+-- As the import closes them, so that the next export is the same: what corrects others is last.
+ORDER BY i.billing_company, EXISTS (
+    SELECT FROM invoicer.console_closed_line c
+    WHERE c.invoice_id = i.invoice_id AND c.corrects_invoice_id IS NOT NULL),
+  i.invoice_id, l.line_no

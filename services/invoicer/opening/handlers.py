@@ -17,7 +17,7 @@ from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, Doc
 from services.invoicer.debtors.store import companies
 from services.invoicer.invoices.handlers.closing import document_totals
 from services.invoicer.invoices.rules.documents import check_tax_parts
-from services.invoicer.invoices.rules.numbers import OPENING_SERIES
+from services.invoicer.invoices.rules.numbers import OPENING_SERIES, is_new_opening_number
 from services.invoicer.invoices.store import closing
 from services.invoicer.invoices.store import numbers as number_store
 from services.invoicer.invoices.store.closing import Batch, NumberedDocument
@@ -38,6 +38,7 @@ from services.invoicer.settlement.handlers.realizations import require_locked, s
 from services.invoicer.settlement.rules.realizations import SettledDocument
 from services.invoicer.settlement.store import SettledRealization
 from shared import clock, faults
+from shared.calendar import due_date
 from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
@@ -110,7 +111,7 @@ async def _load(
             each.document,
             number,
             each.opening.invoice_number,
-            each.opening.due_date,
+            due_date(each.opening.invoice_date, each.document.group.terms.payment_terms),
             buyers.get(each.opening.account_name, Buyer(each.opening.account_name)),
             each.opening.invoice_date,
         )
@@ -129,6 +130,13 @@ async def _load(
     )
     await closing.add_batch(connection, batch, numbered)
     invoice_ids = await closing.add_documents(connection, batch, numbered)
+    await opening.add_write_offs(
+        connection,
+        rules.write_offs(prepared),
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+    )
     realized = {key: head for key, head in heads.items() if head.realization_no > NOT_REALIZED}
     if realized:
         await settle_again(connection, realized)
@@ -245,7 +253,7 @@ async def on_set_opening_number(connection: AsyncConnection, command: SetOpening
     series = await number_store.series_for(
         connection, replace(company, series_prefix=command.series_prefix)
     )
-    is_new = rules.check_opening_number(
+    is_new = is_new_opening_number(
         series, command.last_number, command.last_date, clock.today_of(company.time_zone)
     )
     next_number = command.last_number + 1

@@ -18,7 +18,7 @@ from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.invoices.rules.numbers import OPENING_SERIES, Series
 from services.invoicer.invoices.rules.totals import TaxPart
-from services.invoicer.lines.rules import DocKey, NewLine, QuantityAmount
+from services.invoicer.lines.rules import NOTHING, DocKey, NewLine, QuantityAmount
 from services.invoicer.settlement.rules.snoozes import snooze_group
 from shared.errors import Refused
 from shared.events.commands import OpeningDocument, OpeningLine
@@ -76,6 +76,7 @@ class PreparedLine(NamedTuple):
     tax: Decimal
     node: DebtorNode
     corrects_invoice: str | None
+    written_off: bool = False
 
 
 class PreparedDocument(NamedTuple):
@@ -340,7 +341,8 @@ def _credit(
         update={
             "quantity": line.quantity,
             "amount": line.amount,
-            "derivation": _derivation(document, line, digest),
+            "derivation": _derivation(document, line, digest)
+            | ({"credit": {"to": "write-off"}} if line.written_off else {}),
         }
     )
     return PreparedLine(
@@ -352,6 +354,7 @@ def _credit(
         line.tax,
         DebtorNode(original.node, original.level),
         line.corrects_invoice,
+        line.written_off,
     )
 
 
@@ -368,24 +371,20 @@ def after_corrections(of: Corrected, lines: Sequence[PreparedLine]) -> Corrected
     return of._replace(lines=left)
 
 
+def write_offs(
+    documents: Sequence[PreparedDocument],
+) -> dict[tuple[str, str, str], QuantityAmount]:
+    """Return what is written off, above zero, by source document and line key."""
+    found: dict[tuple[str, str, str], QuantityAmount] = {}
+    for line in (line for each in documents for line in each.lines if line.written_off):
+        realized = line.new.realized
+        key = (*line.document, realized.line_key)
+        taken = QuantityAmount(realized.quantity, realized.amount)
+        found[key] = found.get(key, NOTHING) - taken
+    return found
+
+
 def last_date(series: Series, documents: Sequence[OpeningDocument]) -> date:
     """Return the newest date of the series after these documents."""
     dates = [each.invoice_date for each in documents]
     return max([*dates, series.last_date] if series.last_date is not None else dates)
-
-
-def check_opening_number(series: Series, last_number: int, last_date: date, today: date) -> bool:
-    """Return whether the number is new; False if it was set before. Raises `Refused`."""
-    if last_date > today:
-        raise Refused("date_in_future", f"the last date {last_date} is after today, {today}", FIX)
-    if series.last_date is None:
-        return True
-    if (series.next_number, series.last_date) == (last_number + 1, last_date):
-        return False
-    raise Refused(
-        "series_in_use",
-        f"{series.words} goes on with {series.written(series.next_number)}: a last number is set"
-        " before the first document, once",
-        "to skip numbers, give the next batch a higher first number with a reason",
-        next_free=series.next_number,
-    )

@@ -4,13 +4,13 @@ A loaded document closes like those of a batch: `invoices.store.closing` reads t
 `selected_line` and `line_location`, which are filled here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.lines.rules import DocKey
+from services.invoicer.lines.rules import DocKey, QuantityAmount
 from services.invoicer.opening.rules import (
     DebtorNode,
     Loaded,
@@ -115,6 +115,27 @@ async def add_payments(connection: AsyncConnection, payments: Sequence[OpeningPa
         "invoice_id bigint, entry_no integer, amount numeric, currency text, paid_on date,"
         " ledger text, payment_id text, remote_id text",
         [(*payment, LEDGER, LEDGER, "") for payment in payments],
+    )
+
+
+async def add_write_offs(
+    connection: AsyncConnection,
+    written_off: Mapping[tuple[str, str, str], QuantityAmount],
+    *,
+    command_id: str,
+    actor: str,
+    reason: str,
+) -> None:
+    """Add what was written off, by document kind, document id and line key."""
+    await insert_rows(
+        connection,
+        "invoicer.write_off",
+        "document_kind text, document_id text, line_key text, command_id text, quantity numeric,"
+        " amount numeric, actor text, reason text",
+        [
+            (*key, command_id, value.quantity, value.amount, actor, reason)
+            for key, value in sorted(written_off.items(), key=lambda item: item[0])
+        ],
     )
 
 

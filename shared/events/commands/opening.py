@@ -31,7 +31,8 @@ class OpeningLine(Message):
 
     `line_key` is the key that realizations of the source document have for it; without a document
     the line is a balance only. Amounts of credits are negative. A line that `corrects` a line of a
-    loaded invoice takes its document, key, price and tax rate from it.
+    loaded invoice takes its document, key, price and tax rate from it. What it takes off is billed
+    again as long as the document is worth it, unless it was `written_off`.
     """
 
     line_no: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -56,10 +57,11 @@ class OpeningLine(Message):
     project: Name = ""
     cost_center: Name = ""
     rate_version: Word = ""
-    rate_book: Annotated[int, Field(ge=0)] = 0
+    rate_book: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     description: Name
     corrects_invoice: Word = ""
-    corrects_line: Annotated[int, Field(strict=True, ge=1)] | None = None
+    corrects_line: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    written_off: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> "OpeningLine":
@@ -67,6 +69,8 @@ class OpeningLine(Message):
             raise wrong("document_incomplete", "give document kind, document id and line key")
         if bool(self.corrects_invoice) != (self.corrects_line is not None):
             raise wrong("correction_incomplete", "give the corrected invoice and its line, or none")
+        if self.written_off and not self.corrects_invoice:
+            raise wrong("correction_incomplete", "what is written off corrects an invoice: name it")
         if self.service_from > self.service_to:
             raise wrong("period_backwards", "service_from is after service_to")
         return self

@@ -39,7 +39,7 @@ CREATE VIEW fee_realizer.console_billing_company AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
       series_width, default_tax,
          tax_basis, tax_date, default_time_group, payment_terms, approval_level, go_live,
-         invoice_per_timesheet
+         invoice_per_timesheet, max_day_hours
   FROM fee_realizer.billing_company WHERE known;
 -- The instant of the database, and the date that the workers use as today, if they use another
 -- (`recorded`: whether a worker has started on this database).

@@ -110,3 +110,27 @@ def invoice_date(wanted: date | None, today: date, series: Series) -> date:
 def exceeds_width(series: Series, documents: int) -> bool:
     """Whether the numbers of that many more documents have more digits than the width."""
     return documents > 0 and len(str(series.next_number + documents - 1)) > series.width
+
+
+def is_new_opening_number(series: Series, last_number: int, last_date: date, today: date) -> bool:
+    """Return whether the last number of another system is new; False if it was set before.
+
+    Raises `Refused` for a series that has begun.
+    """
+    if last_date > today:
+        raise Refused(
+            "date_in_future",
+            f"the last date {last_date} is after today, {today}",
+            "correct the file and import it again",
+        )
+    if series.last_date is None:
+        return True
+    if (series.next_number, series.last_date) == (last_number + 1, last_date):
+        return False
+    raise Refused(
+        "series_in_use",
+        f"{series.words} goes on with {series.written(series.next_number)}: a last number is set"
+        " before the first document, once",
+        "to skip numbers, give the next batch a higher first number with a reason",
+        next_free=series.next_number,
+    )

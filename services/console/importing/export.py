@@ -1,0 +1,131 @@
+"""Writes the files of `backoffice export`, which an empty data folder can import again.
+
+The catalog, rates and opening data are CSV files with the columns of their templates. Facts of the
+ATS, settings and terms are records, because CSV files cannot hold all of their values (a text that
+was cleared again, a status with its date). All closed documents become opening data.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from services.console.importing.catalog import CATALOG
+from services.console.importing.command_lines import Columns
+from services.console.importing.opening import LINES, NUMBERS
+from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
+from services.console.importing.rates import BILL_RATES
+from services.console.queries import companies, debtors, export
+from services.console.queries.snapshot import ReadConnection
+from shared.events.commands import AnyCommand
+from shared.money import plain
+
+SETTINGS, DEBTOR_TERMS = "settings.jsonl", "debtor-terms.jsonl"
+"""Commands; the terms of debtors name billing cycles, so they are sent after the settings."""
+NewCommand = Callable[..., AnyCommand]
+ANSWERED = {"approval_level": "gate"}
+"""Settings of a billing company with another name in the command."""
+
+
+async def write_export(
+    connection: ReadConnection, folder: Path, new_command: NewCommand
+) -> dict[str, int]:
+    """Writes all files into a folder; returns the number of lines by file."""
+    written: dict[str, int] = {}
+
+    def records(file: str, lines: Iterable[str]) -> None:
+        found = list(lines)
+        (folder / file).write_text("".join(line + "\n" for line in found), encoding="utf-8")
+        written[file] = len(found)
+
+    def table(file: str, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> None:
+        written[file] = _write_csv(folder / file, columns, rows)
+
+    for file, commands in (
+        (SETTINGS, await _settings(connection, new_command)),
+        (DEBTOR_TERMS, await _terms(connection, new_command)),
+    ):
+        records(file, (command.model_dump_json(exclude_none=True) for command in commands))
+    for topic, bodies in (await export.fact_bodies(connection)).items():
+        records(f"{topic}.jsonl", (json.dumps(json.loads(body)) for body in bodies))
+    table("catalog.csv", CATALOG, await companies.catalog(connection))
+    table("rates.csv", BILL_RATES, await export.operator_rates(connection))
+    table(NUMBERS, OPENING_NUMBERS, await export.last_numbers(connection))
+    lines = [row async for row in export.billed_lines(connection)]
+    table(LINES, OPENING_LINES, lines)
+    return written
+
+
+async def _terms(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
+    """The commands that set the terms of debtors, version by version."""
+    return [
+        new_command(
+            "set-debtor-terms",
+            billing_company=company["billing_company"],
+            **{name: value for name, value in version.items() if name != "to_date"},
+        )
+        for company in await companies.companies(connection)
+        for version in await debtors.debtor_terms(connection, company["billing_company"])
+    ]
+
+
+async def _settings(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
+    """The commands that set up billing companies and billing cycles."""
+    commands = []
+    for row in await companies.companies(connection):
+        settings = {ANSWERED.get(name, name): value for name, value in row.items()}
+        taxes = [
+            {
+                "tax_code": tax["tax_code"],
+                "percent": plain(Decimal(tax["percent"])),
+                "from_date": str(tax["from_date"]),
+            }
+            for tax in settings.pop("taxes")
+        ]
+        commands.append(new_command("set-billing-company", **settings, taxes=taxes))
+    for row in await debtors.time_groups(connection):
+        names = ("time_group", "cycle", "ends_on", "anchor", "periods")
+        commands.append(new_command("set-time-group", **{name: row[name] for name in names}))
+    return commands
+
+
+def _write_csv(path: Path, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Writes rows under the columns of a template; returns how many."""
+    number = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow(
+                [_cell(row.get(each.field or column)) for column, each in columns.items()]
+            )
+            number += 1
+    return number
+
+
+def _cell(value: Any) -> str:
+    """A value as a reader of the column takes it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case Decimal():
+            return plain(value)
+        case date():
+            return value.isoformat()
+        case list() | tuple():
+            return " ".join(_part(each) for each in value)
+        case _:
+            return str(value)
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """A part of a pay plan or of a guarantee: `50@1`, `100@30`."""
+    number, day = (
+        (part["share"], part["day"]) if "share" in part else (part["percent"], part["until_day"])
+    )
+    return f"{plain(Decimal(str(number)))}@{day}"
