@@ -106,9 +106,9 @@ NOT_PERSONAL_TEXT = """
     adjusts approval_level audience batch_id billed_in_batch billing_companies
     billing_company billto_node body_sha256 capabilities cause charge_id check_message
     check_outcome circuit_message code command command_id company_ids content_hash
-    corrects_number cost_center credits currency cursor cycle default_tax default_time_group
-    derivation digest document_id document_kind document_type ends_on fact_id fact_kind
-    family fee_id file_format first_number fix groups guarantee hold_code holder id
+    corrects_invoice corrects_number cost_center credits currency cursor cycle default_tax
+    default_time_group derivation digest document_id document_kind document_type ends_on fact_id
+    fact_kind family fee_id file_format first_number fix groups guarantee hold_code holder id
     invoice_number item_class item_id item_ids job_title key_id kind last_number leased_by
     ledger line_hash line_key line_kind login_refused missing_timesheets needs node_id
     office_id outcome parent_id payment_id payment_terms percent_of placement_id plan po_number
