@@ -102,6 +102,7 @@ async def _load(
             for line in each.lines
         ],
         lambda line: False,
+        {company.billing_company: today},
     )
     await opening.select_lines(connection, prepared)
     await faults.point("batch_selected")
@@ -127,6 +128,7 @@ async def _load(
         actor=command.actor,
         reason=command.reason,
         generated_at=clock.now(),
+        closed_on=today,
     )
     await closing.add_batch(connection, batch, numbered)
     invoice_ids = await closing.add_documents(connection, batch, numbered)
