@@ -58,6 +58,23 @@ def binding(
     return json.dumps([PURPOSE, ledger, kind, values], sort_keys=True).encode()
 
 
+MAIL_BOUND = ("host", "port", "tls", "user")
+"""The settings of a mail account that say where its password is sent, and whose it is."""
+
+
+def mail_name(billing_company: str) -> str:
+    """Return the name under which the password of a mail account is kept among the secrets.
+
+    No connection to a ledger can have it, because an id begins with no space.
+    """
+    return f" mail {billing_company}"
+
+
+def mail_binding(billing_company: str, settings_given: Mapping[str, str]) -> bytes:
+    """Return what the password of a mail account is bound to."""
+    return binding(mail_name(billing_company), "smtp", settings_given, MAIL_BOUND)
+
+
 def seal(values: Mapping[str, str], public_key: str, bound_to: bytes) -> str:
     """Seal the values for the owner of the private key, bound to `bound_to`."""
     public = X25519PublicKey.from_public_bytes(base64.b64decode(public_key))

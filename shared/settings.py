@@ -135,6 +135,11 @@ class Settings:
         "hosts at loopback or private addresses that connections to accounting systems may use,"
         " with commas between (tests only); with or without https",
     ] = ""
+    mail_hosts: Annotated[
+        str,
+        "mail servers at loopback or private addresses that mail accounts may use, with commas"
+        " between, such as a relay of your own; only these may be used without TLS",
+    ] = ""
     file_drop_folder: Annotated[
         Path | None,
         "folder below which connections of kind file-drop may write on this machine;"

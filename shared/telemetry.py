@@ -78,6 +78,23 @@ OLDEST_UNSYNCED = Gauge(
     "Age of the oldest delivery that is neither posted nor refused",
     registry=REGISTRY,
 )
+MAILS = Gauge(
+    "backoffice_mails",
+    "Documents sent by e-mail, by state; one for each address",
+    ["billing_company", "state"],
+    registry=REGISTRY,
+)
+MAILS_ENDED = Counter(
+    "backoffice_mail_attempts_total",
+    "Attempts to send an e-mail by outcome",
+    ["outcome"],
+    registry=REGISTRY,
+)
+OLDEST_UNSENT = Gauge(
+    "backoffice_mail_oldest_unsent_seconds",
+    "Age of the oldest e-mail that waits to be sent",
+    registry=REGISTRY,
+)
 LAG = Gauge(
     "kafka_consumergroup_lag",
     "Records that the group has still to read: all up to the last stable offset of the partition"

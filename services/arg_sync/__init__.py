@@ -2,9 +2,10 @@
 
 Owns: connections with sealed secrets and code mappings, deliveries (one row for each connection
 and document) with every attempt, the rate budget of a connection over all workers, the received
-events of closed documents, payments read back, drifts that reconciliation found.
+events of closed documents, payments read back, drifts that reconciliation found; mail accounts, and
+one row for each document and e-mail address with every attempt.
 Does not own: invoices and their numbers; it reads `invoicer.closed_invoice` and
-`invoicer.closed_invoice_line`.
+`invoicer.closed_invoice_line`. Addresses of debtors belong to the invoicer, too.
 
 Consumes: `batch-generated`, `invoice-closed`, its part of `operator-commands`.
 Publishes: `ar-document-posted`, `ar-document-refused`, `payment-recorded`, `ledger-drift-found`,
@@ -20,8 +21,10 @@ Invariants:
 - No database transaction is open during a call to an accounting system.
 - What could not be read counts neither as deleted nor as unpaid; a drift changes nothing. A webhook
   tells when to read, never what.
+- That the end of an e-mail goes out is stored before it does; from then on, without the server's
+  answer, a person decides.
 - A refused document stops no other document; a refused key stops its connection and no other.
 
-Each feature imports only the features before it: ledgers < connections < deliveries < payments <
-reconciliation.
+Each feature imports only the features before it: ledgers < connections < deliveries < mail <
+payments < reconciliation.
 """

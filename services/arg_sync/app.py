@@ -17,6 +17,8 @@ from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.deliveries.handlers.lease_holders import holder_name
 from services.arg_sync.deliveries.store import deliveries
 from services.arg_sync.ledgers.registry import adapter_specs
+from services.arg_sync.mail.handlers.mail_loop import MailLoop
+from services.arg_sync.mail.store import mails
 from services.arg_sync.payments.handlers.polling import PaymentLoop
 from services.arg_sync.payments.handlers.webhooks import answer_webhook
 from services.arg_sync.reconciliation.handlers import ReconciliationLoop
@@ -35,13 +37,17 @@ class Loop:
     """The worker's timer: starts due deliveries, polls and reconciliations again and again."""
 
     def __init__(self) -> None:
-        self._loops: list[ConnectionLoop] = []
+        self._loops: list[ConnectionLoop | MailLoop] = []
 
     async def __call__(self, worker: Worker) -> None:
         """Start what is due, then pause."""
         if not self._loops:
             holder = holder_name(settings().replica)
-            self._loops = [make(worker.unit_of_work, adapter_specs(), holder) for make in LOOPS]
+            unit_of_work = worker.unit_of_work
+            self._loops = [
+                *(make(unit_of_work, adapter_specs(), holder) for make in LOOPS),
+                MailLoop(unit_of_work, holder),
+            ]
         for each in self._loops:
             await each.start_due_work()
         await asyncio.sleep(LOOP_SECONDS)
@@ -67,11 +73,15 @@ def store_ledger_kinds() -> BackgroundJob:
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """Export the number of deliveries by state, and the age of the oldest open one."""
+    """Export the number of deliveries and e-mails by state, and the age of the oldest open one."""
     telemetry.DELIVERIES.clear()
     for ledger, state, number in await deliveries.count_by_state(connection):
         telemetry.DELIVERIES.labels(ledger, state).set(number)
     telemetry.OLDEST_UNSYNCED.set(float(await deliveries.oldest_open_seconds(connection)))
+    telemetry.MAILS.clear()
+    for company, state, number in await mails.count_by_state(connection):
+        telemetry.MAILS.labels(company, state).set(number)
+    telemetry.OLDEST_UNSENT.set(float(await mails.oldest_open_seconds(connection)))
 
 
 def service() -> Service:
@@ -91,8 +101,8 @@ def service() -> Service:
         timers=[loop],
         routes={"/webhooks/": answer_webhook},
         closings=[loop.drain],
-        description="How documents reach the accounting systems: delivers each closed document"
-        " once, and publishes the outcome.",
+        description="How documents reach the accounting systems and the debtors: delivers each"
+        " closed document once, publishes the outcome, and sends documents by e-mail.",
     )
 
 

@@ -14,6 +14,7 @@ from services.arg_sync.deliveries.handlers import commands as delivery_commands
 from services.arg_sync.deliveries.handlers import consuming
 from services.arg_sync.deliveries.store import deliveries
 from services.arg_sync.deliveries.store import messages as delivery_messages
+from services.arg_sync.mail.handlers import commands as mail_commands
 from services.arg_sync.payments import store as payment_store
 from services.arg_sync.payments.handlers import commands as payment_commands
 from services.arg_sync.reconciliation import handlers as reconciliation
@@ -34,6 +35,7 @@ from shared.events.commands import (
     MarkPosted,
     PollLedger,
     Reconcile,
+    RecordBounces,
     ResyncDelivery,
     RetryDelivery,
     SyncBatch,
@@ -87,25 +89,29 @@ DISPATCHER = CommandDispatcher(
     handlers={
         **connection_commands.HANDLERS,
         **delivery_commands.HANDLERS,
+        **mail_commands.HANDLERS,
         **payment_commands.HANDLERS,
         **reconciliation.HANDLERS,
     },
     subscriptions=subscriptions,
     republish=delivery_commands.on_republish,
-    companies_of=dict.fromkeys(
-        (
-            CheckLedger,
-            DisconnectLedger,
-            ImportMapping,
-            RetryDelivery,
-            ResyncDelivery,
-            AdoptDelivery,
-            MarkPosted,
-            PollLedger,
-            Reconcile,
+    companies_of={
+        **dict.fromkeys(
+            (
+                CheckLedger,
+                DisconnectLedger,
+                ImportMapping,
+                RetryDelivery,
+                ResyncDelivery,
+                AdoptDelivery,
+                MarkPosted,
+                PollLedger,
+                Reconcile,
+            ),
+            connection_commands.companies_of,
         ),
-        connection_commands.companies_of,
-    ),
+        RecordBounces: mail_commands.companies_of_bounces,
+    },
 )
 MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
     **delivery_messages.MESSAGE_BUILDERS,

@@ -21,12 +21,14 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from shared.mail_text import check_template
 from shared.money import known_currency, plain
 
 MESSAGE_BYTES = 900_000
 ID_LENGTH = 200
 TEXT_LENGTH = 2_000
 SEALED_LENGTH = 20_000
+ADDRESS_LENGTH = 254
 FIRST_DATE = date(1970, 1, 1)
 LAST_DATE = date(2999, 12, 31)
 FIRST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -207,6 +209,34 @@ def _name(text: str) -> str:
     return _printable(text.strip())
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _email(text: str) -> str:
+    """An address that every mail server takes: the part before @ in ASCII, the domain too."""
+    from email_validator import EmailNotValidError, validate_email  # not needed by most commands
+
+    try:
+        found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise wrong("not_an_address", f"is no e-mail address: {_without_braces(error)}") from error
+    address = found.ascii_email or found.normalized
+    if len(address) > ADDRESS_LENGTH:
+        raise wrong("not_an_address", f"is longer than {ADDRESS_LENGTH} characters")
+    return address
+
+
+def _without_braces(error: Exception) -> str:
+    """The words of an error; pydantic takes braces for fields of its own."""
+    return str(error).translate({ord("{"): "(", ord("}"): ")"})
+
+
+def _template(text: str) -> str:
+    try:
+        check_template(text)
+    except ValueError as error:
+        raise wrong("bad_template", _without_braces(error)) from error
+    return text
+
+
 def _currency(text: str) -> str:
     if not known_currency(text):
         raise wrong("unknown_currency", "is not an ISO 4217 currency code such as USD or EUR")
@@ -229,6 +259,25 @@ SealedBox = Annotated[
 """A sealed box in base64; a private RSA key of 4096 bits in PEM fits."""
 MessageText = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
 """Text that our programs publish; it may quote another program's words unchanged."""
+EmailAddress = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=3, max_length=ADDRESS_LENGTH),
+    AfterValidator(_email),
+]
+EmailOrNone = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=ADDRESS_LENGTH),
+    AfterValidator(lambda text: _email(text) if text else ""),
+]
+MailSubject = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=ID_LENGTH * 2),
+    AfterValidator(_name),
+    AfterValidator(_template),
+]
+"""Template of the subject of an e-mail: one line. Empty: the default."""
+MailText = Annotated[Text, AfterValidator(_template)]
+"""Template of the text of an e-mail. Empty: the default."""
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
 CodeOrNone = Annotated[
     str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")

@@ -44,6 +44,30 @@ COMMANDS = {
         "payment_terms": "net:30",
         "gate": "reviewed",
     },
+    "set-mail-account": COMPANY
+    | {
+        "sender": "billing@acme.example",
+        "sender_name": "Acme Staffing",
+        "host": "smtp.acme.example",
+        "port": 587,
+        "tls": "starttls",
+        "user": "billing",
+        "sealed_password": "x25519.0123456789abcdef.AAAA",
+        "subject": "{document} {number}",
+    },
+    "send-batch": COMPANY | {"batch_id": "B-1"},
+    "send-invoice": COMPANY | {"invoice_number": "US-000042", "again": True},
+    "decide-mail": COMPANY
+    | {"invoice_number": "US-000042", "address": "ap@mercy.example", "sent": True},
+    "record-bounces": {
+        "bounces": [
+            {
+                "message_id": "3f0c@acme.example",
+                "status": "5.1.1",
+                "text": "smtp; 550 5.1.1 no such user",
+            }
+        ]
+    },
     "set-catalog-item": {
         "item_id": "DIRECT-HIRE",
         "name": "Direct hire",

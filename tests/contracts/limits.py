@@ -7,6 +7,8 @@ limit.
 import sys
 from typing import NamedTuple
 
+from aiosmtplib import protocol as mail_answers
+
 from services.arg_sync.connections import rules as connections
 from services.arg_sync.ledgers import (
     column_files,
@@ -21,11 +23,12 @@ from services.arg_sync.ledgers import (
 )
 from services.arg_sync.payments.handlers import webhooks
 from services.console.actions import record_keys
-from services.console.importing import csv_rows, dialect, plan
+from services.console.importing import bounces, csv_rows, dialect, plan
 from shared import json_text, sealing
 from shared import settings as environment
 from shared.consumer import commands, unpacking, upstream
 from shared.events import field_types
+from shared.events.commands import settings as debtor_settings
 from shared.settings import Settings
 
 MIB = 1 << 20
@@ -342,6 +345,28 @@ LIMITS: tuple[Limit, ...] = (
         "all are counted",
         "tests/rules/test_import.py"
         "::test_all_that_is_wrong_is_counted_and_the_first_fifty_are_shown",
+    ),
+    Limit(
+        "e-mail address",
+        "characters; addresses of a debtor",
+        f"{number(field_types.ADDRESS_LENGTH)}; {number(debtor_settings.ADDRESSES_AT_MOST)}",
+        "refused",
+        "tests/rules/test_mail.py::test_an_address_is_one_that_every_server_takes",
+    ),
+    Limit(
+        "answer of a mail server",
+        "bytes",
+        number(mail_answers.MAX_RESPONSE_LENGTH),
+        "the session ends; after the end of a message: `unknown`",
+        "tests/handlers/test_mail_sending.py::test_an_answer_without_end_is_not_read",
+    ),
+    Limit(
+        "mailbox of bounces",
+        "messages; MiB of a message; characters of a reason",
+        f"{number(bounces.MESSAGES_AT_MOST)}; {number(bounces.MESSAGE_BYTES / MIB)};"
+        f" {number(bounces.TEXT_LENGTH)}",
+        "exit 1; the message is passed over; cut",
+        "tests/rules/test_mail.py::test_a_mailbox_of_anything_is_read",
     ),
     Limit(
         JSON,

@@ -78,11 +78,22 @@ PERSONAL: dict[str, Personal] = {
     ),
     "account_name": Personal(CLIENT, "name of a debtor; may be a person", BOOKS, STAYS),
     "exclude_debtors": Personal(CLIENT, "names of debtors", HISTORY, STAYS),
-    "address": Personal(CLIENT, "postal address", "until it is changed", STAYS),
+    "address": Personal(
+        CLIENT, "postal address; of an e-mail its recipient", "until it is changed", STAYS
+    ),
     "tax_id": Personal(CLIENT, "tax id; may be of a person", "until it is changed", STAYS),
     "bank": Personal(CLIENT, "bank account of a billing company", "until it is changed", STAYS),
     "seller": Personal(CLIENT, "name, address, tax id, bank on a document", BOOKS, STAYS),
     "buyer": Personal(CLIENT, "name, address, tax id on a document", BOOKS, STAYS),
+    "emails": Personal(CLIENT, "e-mail addresses of a debtor", "until they are changed", STAYS),
+    "sender": Personal(CLIENT, "address that sends e-mails", "until it is changed", STAYS),
+    "reply_to": Personal(CLIENT, "address that gets answers", "until it is changed", STAYS),
+    "sender_name": Personal(CLIENT, "name beside that address", "until it is changed", STAYS),
+    "user": Personal(CLIENT, "login of the mail account", "until it is changed", STAYS),
+    "mail_subject": Personal(CLIENT, "template of a subject", "until it is changed", STAYS),
+    "mail_text": Personal(CLIENT, "template of a text", "until it is changed", STAYS),
+    "subject": Personal(CLIENT, "subject of an e-mail, with the debtor's name", BOOKS, STAYS),
+    "content": Personal(CLIENT, "text of an e-mail, with the debtor's name", BOOKS, STAYS),
     "customer": Personal(CLIENT, "id of the debtor in the accounting system", BOOKS, STAYS),
     "actor": Personal(STAFF, "who sent a command", HISTORY, STAYS),
     "closed_by": Personal(STAFF, "who closed a dead letter", HISTORY, STAYS),
@@ -103,7 +114,8 @@ OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
 }
 """Places where a field is somebody else's than elsewhere."""
 NOT_PERSONAL_TEXT = """
-    adjusts approval_level audience batch_id billed_in_batch billing_companies
+    adjusts approval_level attach country failure_message host message_id sealed_password
+    audience batch_id billed_in_batch billing_companies
     billing_company billto_node body_sha256 capabilities cause charge_id check_message
     check_outcome circuit_message code command command_id company_ids content_hash
     corrects_invoice corrects_number cost_center credits currency cursor cycle default_tax

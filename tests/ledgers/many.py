@@ -47,14 +47,19 @@ SELECT CAST(line_key AS bigint), 1, pay_line_id, 'office-1', 3, '', 0, 0 FROM p"
 TIMES: dict[str, Any] = {"request_seconds": 10.0, "server_seconds": 0.5}
 
 
+async def fill_many(delivering: Delivering, documents: int) -> None:
+    """So many invoices of one line and one customer, in one batch."""
+    await delivering.rows(BATCH, batch="B-1", company=COMPANY)
+    await delivering.rows(DOCUMENTS, company=COMPANY, day=FIRST_DAY, most=documents)
+    await delivering.rows(LINES, company=COMPANY, day=FIRST_DAY)
+
+
 async def queue_many(delivering: Delivering, documents: int) -> None:
     """So many invoices of one line and one customer, queued."""
     from services.arg_sync.deliveries.store import deliveries
     from shared.consumer.records import Applied
 
-    await delivering.rows(BATCH, batch="B-1", company=COMPANY)
-    await delivering.rows(DOCUMENTS, company=COMPANY, day=FIRST_DAY, most=documents)
-    await delivering.rows(LINES, company=COMPANY, day=FIRST_DAY)
+    await fill_many(delivering, documents)
 
     async def queue(connection: Any) -> Applied:
         assert await deliveries.queue(connection, batch_ids=["B-1"], auto=True) == documents

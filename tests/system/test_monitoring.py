@@ -304,6 +304,8 @@ def faults() -> list[tuple[str, str, str]]:
         ("DayNotAnnounced", 'backoffice_watermark_behind_days{billing_company="c"}', "1"),
         ("DeliveriesRefused", 'backoffice_deliveries{ledger="l", state="refused"}', "1"),
         ("DocumentsNotDelivered", "backoffice_sync_oldest_unsynced_seconds", "3601"),
+        ("MailsNotSent", 'backoffice_mails{billing_company="c", state="unknown"}', "1"),
+        ("MailsWait", "backoffice_mail_oldest_unsent_seconds", "3601"),
     ]
 
 

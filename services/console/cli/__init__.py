@@ -43,6 +43,7 @@ MODULES = {
     "ledgers": ("ledger", "batch"),
     "polling": ("ledger",),
     "deliveries": ("deliveries",),
+    "sending": ("send",),
     "reconcile": ("reconcile",),
     "access": ("people", "keys"),
     "demo": ("demo",),

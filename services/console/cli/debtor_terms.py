@@ -37,16 +37,51 @@ VERSIONS = [
     Column("tax_wording", "wording"),
     Column("tax_id"),
     Column("address"),
+    Column("emails", "e-mail", most=60),
+    Column("attach"),
 ]
 DEFAULTS = {
     "zero_documents": False,
     "tax_regime": "standard",
     "missing_timesheets": "bill",
     "credits": "separate",
+    "attach": "pdf",
 }
 """Values that a table leaves out, because every debtor has them unless its terms differ."""
 FIRST_DAY = "1970-01-01"
 """The from-date of the first terms of a debtor, unless the operator gives another."""
+
+
+Emails = Annotated[
+    list[str] | None,
+    option(
+        'Address that gets documents by e-mail; may be repeated; "" for none.',
+        "--email",
+        metavar="A",
+    ),
+]
+Attachments = Annotated[
+    list[str] | None,
+    option("What an e-mail carries; may be repeated.", "--attach", metavar="pdf|ubl"),
+]
+MailSubject = Annotated[
+    str | None,
+    option(
+        "Subject of its e-mails; empty for the billing company's.",
+        "--mail-subject",
+        metavar="TEMPLATE",
+    ),
+]
+MailTextFile = Annotated[
+    Path | None,
+    option(
+        "File with the text of its e-mails; empty for the billing company's.",
+        "--mail-text-file",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -103,6 +138,10 @@ def set_terms(
     address: Annotated[
         str | None, option("Address on documents, in place of the ATS's.", metavar="A")
     ] = None,
+    email: Emails = None,
+    attach: Attachments = None,
+    mail_subject: MailSubject = None,
+    mail_text_file: MailTextFile = None,
     exempt: Annotated[
         str | None, option("Exempt from tax, with this wording.", metavar="TEXT")
     ] = None,
@@ -125,6 +164,10 @@ def set_terms(
         zero_documents=None if zero_documents is None else read_yes(zero_documents),
         tax_id=tax_id,
         address=address,
+        emails=None if email is None else [one for one in email if one],
+        attach=attach,
+        mail_subject=mail_subject,
+        mail_text=None if mail_text_file is None else mail_text_file.read_text(encoding="utf-8"),
         **_tax(exempt, reverse_charge, taxed),
     )
 
@@ -138,6 +181,14 @@ def _tax(exempt: str | None, reverse_charge: str | None, taxed: bool) -> dict[st
     if reverse_charge is not None:
         return {"tax_regime": "reverse-charge", "tax_wording": reverse_charge}
     return {"tax_regime": "standard", "tax_wording": ""} if taxed else {}
+
+
+def _joined(version: dict[str, Any]) -> dict[str, Any]:
+    """Terms with their lists as texts."""
+    return {
+        name: ", ".join(value) if isinstance(value, list) else value
+        for name, value in version.items()
+    }
 
 
 @command(app, "import", sends=True, timeout=LONG_SECONDS)
@@ -176,7 +227,7 @@ def show_terms(
     rows = [
         {
             name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
-            for name, value in version.items()
+            for name, value in _joined(version).items()
         }
         | {"from_date": _since(str(version["from_date"]))}
         for version in versions

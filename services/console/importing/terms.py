@@ -20,7 +20,8 @@ from services.console.importing.csv_rows import Problems, rows_of
 from shared.events.commands import AnyCommand
 
 DEFAULT_AGAIN = "-"
-"""In a cell of `time_group` or `payment_terms`: the billing company's default again."""
+"""In a cell of `time_group` or `payment_terms`: the billing company's default again;
+of `email`: none."""
 
 
 def _or_default(cell: str) -> str | None:
@@ -32,6 +33,12 @@ def yes(cell: str) -> bool | None:
     if cell.lower() not in ("yes", "no", ""):
         raise ValueError(f"{cell!r} is not yes or no")
     return cell.lower() == "yes" if cell else None
+
+
+def _several(cell: str) -> list[str] | None:
+    """A list with semicolons or commas between; "-" is an empty one."""
+    words = [word.strip() for word in cell.replace(",", ";").split(";")]
+    return [word for word in words if word and word != DEFAULT_AGAIN] if cell else None
 
 
 TERMS: Columns = {
@@ -50,6 +57,12 @@ TERMS: Columns = {
     "tax_wording": FileColumn(optional(str), "printed where no tax is charged"),
     "tax_id": FileColumn(optional(name), "the debtor's tax id"),
     "address": FileColumn(optional(str), "address as it is printed"),
+    "email": FileColumn(
+        _several, "who gets documents by e-mail, with ; between; - is none", "emails"
+    ),
+    "attach": FileColumn(_several, "what an e-mail carries: pdf, ubl or pdf;ubl"),
+    "mail_subject": FileColumn(optional(name), "subject of its e-mails, e.g. Invoice {number}"),
+    "mail_text": FileColumn(optional(str), "text of its e-mails"),
 }
 PERIODS: Mapping[str, Read] = {"first_day": day, "last_day": day}
 

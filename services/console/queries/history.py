@@ -37,7 +37,11 @@ refused signature they are what it says of itself."""
 async def history(connection: ReadConnection, subject: str, limit: int = 200) -> list[Row]:
     """What is known of a subject, oldest first; of more than `limit` entries the newest."""
     subjects, command_ids = await _widen(connection, subject)
-    entries = [*await _document_events(connection, subject), *await _jumps(connection, subject)]
+    entries = [
+        *await _document_events(connection, subject),
+        *await _jumps(connection, subject),
+        *await _mails(connection, subject),
+    ]
     for service in SERVICES:
         rows = await fetch(
             connection,
@@ -163,6 +167,29 @@ async def _jumps(connection: ReadConnection, subject: str) -> list[Row]:
             "at": row["jumped_at"],
             "what": "number passed over",
             "message": f"{row['billing_company']}: {number_span(row, row)} passed over",
+        }
+        for row in rows
+    ]
+
+
+async def _mails(connection: ReadConnection, subject: str) -> list[Row]:
+    """What became of each attempt to send this document by e-mail."""
+    rows = await fetch(
+        connection,
+        "SELECT a.ended_at AS at, a.state, a.message, m.address"
+        " FROM arg_sync.console_mail_attempt a JOIN arg_sync.console_mail m USING (mail_id)"
+        " WHERE m.invoice_number = :subject ORDER BY a.ended_at DESC LIMIT :most",
+        subject=subject,
+        most=MAX_LINES,
+    )
+    return [
+        {
+            "at": row["at"],
+            "what": f"e-mail {row['state']}",
+            "actor": "",
+            "reason": "",
+            "command_id": None,
+            "message": f"to {row['address']}: {row['message']}",
         }
         for row in rows
     ]

@@ -52,6 +52,14 @@ from shared.events.commands.lines import (
     RetryDocument,
     SnoozePayLines,
 )
+from shared.events.commands.mail import (
+    Bounce,
+    DecideMail,
+    RecordBounces,
+    SendBatch,
+    SendInvoice,
+    SetMailAccount,
+)
 from shared.events.commands.opening import (
     LoadOpeningDocuments,
     OpeningDocument,
@@ -104,6 +112,11 @@ AnyCommand = (
     | AdoptDelivery
     | MarkPosted
     | Reconcile
+    | SetMailAccount
+    | SendBatch
+    | SendInvoice
+    | DecideMail
+    | RecordBounces
     | ReplayDeadLetter
     | DiscardDeadLetter
     | ForgetWorker

@@ -12,8 +12,11 @@ from shared.events.field_types import (
     CodeOrNone,
     Currency,
     Day,
+    EmailAddress,
     Fee,
     Identifier,
+    MailSubject,
+    MailText,
     Message,
     Name,
     Percent,
@@ -31,6 +34,9 @@ cycle.
 """
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 PERIODS_AT_MOST = 5_000
+ADDRESSES_AT_MOST = 20
+Attachment = Literal["pdf", "ubl"]
+"""What an e-mail carries: the document as it is printed, and as an e-invoice."""
 
 
 class TaxRateFrom(Message):
@@ -183,7 +189,9 @@ class SetDebtorTerms(InvoicerCommand):
 
     Fields that are left out stay. Without `from_date`, a debtor's first terms hold from the
     beginning and later ones from the billing company's today. An empty `time_group` or
-    `payment_terms` restores the billing company's default.
+    `payment_terms` restores the billing company's default. `emails`: who gets documents by e-mail;
+    `attach`: as which files (at first the PDF); `mail_subject` and `mail_text`: templates, empty
+    for those of the billing company.
     """
 
     command: Literal["set-debtor-terms"] = "set-debtor-terms"
@@ -199,3 +207,10 @@ class SetDebtorTerms(InvoicerCommand):
     tax_wording: Text | None = None
     tax_id: Name | None = None
     address: Text | None = None
+    emails: (
+        Annotated[tuple[EmailAddress, ...], Field(strict=False, max_length=ADDRESSES_AT_MOST)]
+        | None
+    ) = None
+    attach: Annotated[tuple[Attachment, ...], Field(strict=False, max_length=5)] | None = None
+    mail_subject: MailSubject | None = None
+    mail_text: MailText | None = None

@@ -49,6 +49,11 @@ CREATE TABLE invoicer.debtor_terms (
   address text NOT NULL DEFAULT '',
   time_group text NOT NULL DEFAULT '',
   missing_timesheets text NOT NULL DEFAULT 'bill',
+  -- Documents by e-mail: who gets them, as which files, and templates of subject and text.
+  emails text[] NOT NULL DEFAULT '{}',
+  attach text[] NOT NULL DEFAULT '{pdf}',
+  mail_subject text NOT NULL DEFAULT '',
+  mail_text text NOT NULL DEFAULT '',
   PRIMARY KEY (billing_company, account_name, from_date));
 
 -- One row for each original document: its lock, and its settled realization.

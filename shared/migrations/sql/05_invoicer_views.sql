@@ -210,3 +210,9 @@ CREATE VIEW invoicer.granted_role AS
   WHERE NOT EXISTS (SELECT FROM invoicer.person p WHERE p.person = g.actor AND NOT p.enabled);
 GRANT SELECT ON invoicer.signing_key, invoicer.granted_role
   TO invoicer, fee_realizer, scheduler, arg_sync;
+
+-- Who gets the documents of a debtor by e-mail, and how, from a date on.
+CREATE VIEW invoicer.debtor_mail AS
+  SELECT billing_company, account_name, from_date, emails, attach, mail_subject, mail_text
+  FROM invoicer.debtor_terms;
+GRANT SELECT ON invoicer.debtor_mail TO arg_sync;

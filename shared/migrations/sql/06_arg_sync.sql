@@ -23,9 +23,9 @@ CREATE TABLE arg_sync.connection (
   actor text NOT NULL, connected_at timestamptz NOT NULL);
 CREATE INDEX connection_company ON arg_sync.connection (billing_company);
 
-CREATE TABLE arg_sync.secret (                         -- sealed; only this service may read it
-  ledger text PRIMARY KEY REFERENCES arg_sync.connection, version integer NOT NULL,
-      sealed text NOT NULL,
+-- Sealed; only this service may read it. `ledger`: a connection, or ' mail ' and a billing company.
+CREATE TABLE arg_sync.secret (
+  ledger text PRIMARY KEY, version integer NOT NULL, sealed text NOT NULL,
   renewing_until timestamptz,
   -- the claim of the one login at a time; no login before `login_after`
   login_until timestamptz, login_after timestamptz,
@@ -202,6 +202,49 @@ CREATE TABLE arg_sync.reconciliation (
 CREATE UNIQUE INDEX reconciliation_open ON arg_sync.reconciliation (ledger)
     WHERE state IN ('waiting', 'reading');
 
+-- How a billing company sends documents by e-mail.
+CREATE TABLE arg_sync.mail_account (
+  billing_company text PRIMARY KEY, settings jsonb NOT NULL,
+  state text NOT NULL CHECK (state IN ('ready', 'login refused', 'stopped')),
+  message text NOT NULL DEFAULT '',                    -- why nothing is sent
+  generation integer NOT NULL DEFAULT 1,               -- counts changes of the settings
+  -- consecutive failures of the server, and until when nothing is tried
+  failures integer NOT NULL DEFAULT 0, open_until timestamptz,
+      failure_message text NOT NULL DEFAULT '',
+  actor text NOT NULL, changed_at timestamptz NOT NULL);
+-- A document for one address: sent once in each revision.
+CREATE TABLE arg_sync.mail (
+  mail_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  billing_company text NOT NULL REFERENCES arg_sync.mail_account, invoice_id bigint NOT NULL,
+      batch_id text NOT NULL, invoice_number text NOT NULL, document_type text NOT NULL,
+      account_name text NOT NULL,
+  address text NOT NULL, subject text NOT NULL, content text NOT NULL, attach text[] NOT NULL,
+  -- counts what an operator sends again; each has a message id of its own
+  revision integer NOT NULL DEFAULT 0, message_id text NOT NULL UNIQUE,
+  state text NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'unknown', 'refused')),
+  -- The end of the message was about to go out: from here on the server may have it.
+  handed_over boolean NOT NULL DEFAULT false,
+  code text NOT NULL DEFAULT '', message text NOT NULL DEFAULT '', fix text NOT NULL DEFAULT '',
+  attempts integer NOT NULL DEFAULT 0,
+  -- consecutive failed attempts, for the backoff
+  tries integer NOT NULL DEFAULT 0, failing_since timestamptz,
+  next_attempt_at timestamptz NOT NULL,                -- while sending: the end of the lease
+  -- every write names its lease
+  lease bigint NOT NULL DEFAULT 0, leased_by text NOT NULL DEFAULT '',
+  queued_at timestamptz NOT NULL, settled_at timestamptz,
+  UNIQUE (invoice_id, address));
+CREATE INDEX mail_open ON arg_sync.mail (billing_company, mail_id)
+    WHERE state IN ('queued', 'sending');
+CREATE INDEX mail_batch ON arg_sync.mail (batch_id);
+CREATE INDEX mail_number ON arg_sync.mail (invoice_number);
+CREATE TABLE arg_sync.mail_attempt (
+  mail_id bigint NOT NULL REFERENCES arg_sync.mail, attempt_no integer NOT NULL,
+      revision integer NOT NULL, message_id text NOT NULL,
+  state text NOT NULL, code text NOT NULL, message text NOT NULL,
+  worker text NOT NULL, duration_ms integer NOT NULL, ended_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (mail_id, attempt_no));
+CREATE INDEX mail_attempt_message ON arg_sync.mail_attempt (message_id);
+
 -- For the invoicer's health check: whether the documents of a billing company can be delivered.
 CREATE VIEW arg_sync.connection_health AS
   SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until,
@@ -222,9 +265,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, a
     TO arg_sync;
 GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery,
     arg_sync.call_pacing, arg_sync.payment_cursor, arg_sync.reconciliation,
-    arg_sync.sealing_key TO arg_sync;
+    arg_sync.sealing_key, arg_sync.mail_account, arg_sync.mail TO arg_sync;
 GRANT SELECT ON arg_sync.waiting_credit_note TO arg_sync;
 GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction, arg_sync.payment,
-    arg_sync.drift, arg_sync.attempt TO arg_sync;
+    arg_sync.drift, arg_sync.attempt, arg_sync.mail_attempt TO arg_sync;
 GRANT UPDATE (invoice_id, invoice_number, currency) ON arg_sync.payment TO arg_sync;
 GRANT UPDATE (resolved_at) ON arg_sync.drift TO arg_sync;

@@ -127,7 +127,7 @@ CREATE VIEW invoicer.console_time_group AS
 CREATE VIEW invoicer.console_debtor_terms AS
   SELECT billing_company, account_name, from_date, payment_terms, time_group, missing_timesheets,
       credits, zero_documents,
-         tax_regime, tax_wording, tax_id, address
+         tax_regime, tax_wording, tax_id, address, emails, attach, mail_subject, mail_text
   FROM invoicer.debtor_terms;
 -- The latest settled realization of each document.
 CREATE VIEW invoicer.console_settled_document AS
@@ -330,6 +330,28 @@ CREATE VIEW arg_sync.console_open_drift AS
 CREATE VIEW arg_sync.console_reconciliation AS
   SELECT run_id, ledger, actor, state, message, documents, unread, ended_at
       FROM arg_sync.reconciliation;
+
+-- How billing companies send e-mails, without their passwords.
+CREATE VIEW arg_sync.console_mail_account AS
+  SELECT a.billing_company, a.settings, a.state, a.message, a.failures, a.open_until,
+      a.failure_message, coalesce(a.open_until > clock_timestamp(), false) AS resting,
+      EXISTS (SELECT FROM arg_sync.secret s WHERE s.ledger = ' mail ' || a.billing_company)
+          AS has_password, a.actor, a.changed_at
+  FROM arg_sync.mail_account a;
+-- Documents sent by e-mail, one row for each document and address.
+CREATE VIEW arg_sync.console_mail AS
+  SELECT mail_id, billing_company, batch_id, invoice_id, invoice_number, document_type,
+      account_name, address, revision, message_id, subject, attach, state, code, message, fix,
+      attempts, next_attempt_at, queued_at, settled_at
+  FROM arg_sync.mail;
+-- Attempts of each e-mail.
+CREATE VIEW arg_sync.console_mail_attempt AS
+  SELECT mail_id, attempt_no, revision, state, code, message, message_id, worker, duration_ms,
+      ended_at
+  FROM arg_sync.mail_attempt;
+
+-- arg_sync sends documents as the console shows them: workers who were forgotten by a pseudonym.
+GRANT SELECT ON invoicer.console_closed_line TO arg_sync;
 
 -- The console reads its views and nothing else. The auditor, the role of `verify`, reads
 -- everything but secrets.

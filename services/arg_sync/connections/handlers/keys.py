@@ -83,9 +83,12 @@ async def _seal_anew(connection: AsyncConnection, public_key: str) -> None:
     """Seal what is sealed for an older key. What cannot be opened stays, and is of no use."""
     specs = adapter_specs()
     for box in await secrets.sealed_for_older(connection, sealing.key_id(public_key)):
-        if box.kind not in specs:
+        if box.billing_company:
+            bound_to = sealing.mail_binding(box.billing_company, box.settings)
+        elif box.kind in specs:
+            bound_to = binding_of(specs[box.kind], box.ledger, box.settings)
+        else:
             continue
-        bound_to = binding_of(specs[box.kind], box.ledger, box.settings)
         try:
             opened = sealing.unseal(box.sealed, bound_to)
         except Refused:

@@ -28,10 +28,14 @@ class SealingKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredBox:
-    """A sealed box with the connection, kind and settings to which it is bound."""
+    """A sealed box with the connection, kind and settings to which it is bound.
+
+    The box of a mail account has its billing company in place of a kind.
+    """
 
     ledger: str
     kind: str
+    billing_company: str
     settings: Mapping[str, str]
     sealed: str
 
@@ -216,12 +220,18 @@ async def sealed_for_older(connection: AsyncConnection, key_id: str) -> list[Sto
     """Return the boxes that are sealed for another key, with what they are bound to."""
     found = await rows(
         connection,
-        "SELECT s.ledger, c.kind, c.settings, s.sealed FROM arg_sync.secret s"
-        " JOIN arg_sync.connection c USING (ledger)"
-        " WHERE split_part(s.sealed, '.', 2) <> :key_id ORDER BY s.ledger",
+        "SELECT s.ledger, coalesce(c.kind, '') AS kind, coalesce(m.billing_company, '') AS company,"
+        " coalesce(c.settings, m.settings) AS settings, s.sealed FROM arg_sync.secret s"
+        " LEFT JOIN arg_sync.connection c USING (ledger)"
+        " LEFT JOIN arg_sync.mail_account m ON s.ledger = ' mail ' || m.billing_company"
+        " WHERE split_part(s.sealed, '.', 2) <> :key_id AND coalesce(c.kind, m.state) IS NOT NULL"
+        " ORDER BY s.ledger",
         key_id=key_id,
     )
-    return [StoredBox(row.ledger, row.kind, as_json(row.settings), row.sealed) for row in found]
+    return [
+        StoredBox(row.ledger, row.kind, row.company, as_json(row.settings), row.sealed)
+        for row in found
+    ]
 
 
 async def replace_box(connection: AsyncConnection, ledger: str, old: str, new: str) -> None:

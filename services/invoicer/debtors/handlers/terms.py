@@ -31,6 +31,10 @@ TERMS = (
     "tax_wording",
     "tax_id",
     "address",
+    "emails",
+    "attach",
+    "mail_subject",
+    "mail_text",
 )
 MOST_NAMED = 20
 

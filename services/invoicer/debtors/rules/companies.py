@@ -72,6 +72,10 @@ class DebtorTerms(NamedTuple):
     address: str = ""
     time_group: str = ""
     missing_timesheets: str = "bill"
+    emails: Sequence[str] = ()
+    attach: Sequence[str] = ("pdf",)
+    mail_subject: str = ""
+    mail_text: str = ""
 
     @property
     def values(self) -> dict[str, Any]:

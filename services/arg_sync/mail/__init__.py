@@ -1,0 +1,1 @@
+"""Documents by e-mail: each once for each address of its debtor."""

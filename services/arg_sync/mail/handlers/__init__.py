@@ -1,0 +1,1 @@
+"""Commands about e-mails, and the loop that sends them."""

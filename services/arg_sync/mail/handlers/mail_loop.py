@@ -1,0 +1,227 @@
+"""The loop that sends e-mails: a session with the mail server of each billing company.
+
+Accounts do not wait for each other. Several workers may send for one account: each e-mail is leased
+by one of them, and every write names the lease.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.connections.handlers.adapters import StoredSecrets
+from services.arg_sync.connections.rules import Jitter, after_connection_failure
+from services.arg_sync.deliveries.handlers.lease_holders import is_dead
+from services.arg_sync.ledgers.failures import NO_LOGINS, Failure, FailureClass
+from services.arg_sync.mail import rules
+from services.arg_sync.mail.handlers.composing import compose
+from services.arg_sync.mail.handlers.smtp import MailSession, open_session
+from services.arg_sync.mail.store import accounts, content, mails
+from services.arg_sync.mail.store.accounts import MailAccount
+from services.arg_sync.mail.store.mails import ClaimedMail
+from shared import clock, faults, sealing, telemetry
+from shared.consumer.unit_of_work import UnitOfWork
+from shared.database import infrastructure_unavailable, sqlstate
+from shared.errors import Refused
+
+LEASE_SECONDS = 600.0
+"""Longer than the steps of one e-mail may take together."""
+DEAD_HOLDERS_SECONDS = 2.0
+DRAIN_SECONDS = 40.0
+
+
+@dataclass
+class _Sending:
+    """The work for one account: its session, while one is open."""
+
+    account: MailAccount
+    session: MailSession | None = None
+
+
+class MailLoop:
+    """Sends what is due. `holder` names the worker in leases."""
+
+    def __init__(
+        self, unit_of_work: UnitOfWork, holder: str, jitter: Jitter = random.random
+    ) -> None:
+        self._engine = unit_of_work.engine
+        self._holder = holder
+        self._jitter = jitter
+        self._stopping = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leases_at = 0.0
+
+    async def start_due_work(self) -> int:
+        """Start a task for each account with due e-mails; return the number of tasks.
+
+        Raises the exception of a task that failed.
+        """
+        for name, task in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[name]
+                task.result()
+        await self._end_leases()
+        async with self._engine.connect() as connection:
+            due = await accounts.accounts_with_work(connection)
+        for account in due:
+            name = account.billing_company
+            if name not in self._tasks and not self._stopping.is_set():
+                self._tasks[name] = asyncio.create_task(
+                    self._send_due(account), name=f"MailLoop {name}"
+                )
+        return len(self._tasks)
+
+    async def run_until_idle(self, seconds: float = 60.0) -> None:
+        """Send until nothing is due: for tests and for one-time use."""
+        async with asyncio.timeout(seconds):
+            while await self.start_due_work():
+                await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def drain(self) -> None:
+        """Start nothing more; wait for the running tasks, and cancel those that take too long."""
+        self._stopping.set()
+        tasks = self._tasks.values()
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end_leases(self) -> None:
+        """Every few seconds, decide about the e-mails of workers that are gone."""
+        now = time.monotonic()
+        if now < self._leases_at:
+            return
+        self._leases_at = now + DEAD_HOLDERS_SECONDS
+        async with self._engine.begin() as connection:
+            dead = [each for each in await mails.holders(connection) if is_dead(each)]
+            await mails.end_leases(connection, dead, rules.UNKNOWN_FIX)
+
+    async def _send_due(self, account: MailAccount) -> None:
+        """Send e-mail after e-mail until none is due or the account may not send."""
+        sending = _Sending(account)
+        try:
+            while not self._stopping.is_set():
+                async with self._engine.begin() as connection:
+                    if not await accounts.may_send(connection, account):
+                        return
+                    claimed = await mails.claim(
+                        connection, account.billing_company, self._holder, LEASE_SECONDS
+                    )
+                if claimed is None:
+                    return
+                await faults.point("mail_taken")
+                await self._send_one(sending, claimed)
+        finally:
+            if sending.session is not None:
+                await sending.session.quit()
+
+    async def _send_one(self, sending: _Sending, claimed: ClaimedMail) -> None:
+        began = time.monotonic()
+        failed: Failure | None = None
+        try:
+            after = rules.sent(await self._transfer(sending, claimed))
+        except Failure as failure:
+            failed = failure
+            after = rules.after_failure(
+                failure, claimed.tries, claimed.failing_seconds, self._jitter
+            )
+        except Refused as refused:
+            after = rules.MailOutcome("refused", refused.code, refused.message, refused.fix)
+        await faults.point("mail_answered")
+        took = int((time.monotonic() - began) * 1000)
+        async with self._engine.begin() as connection:
+            await mails.settle(connection, claimed, after, self._holder, took)
+            if failed is None and after.state == rules.SENT:
+                await accounts.close_circuit(connection, sending.account.billing_company)
+            elif failed is not None and failed.everywhere:
+                await self._hold_account(connection, sending.account, failed)
+        telemetry.MAILS_ENDED.labels(after.state).inc()
+        if after.state in ("refused", "unknown"):
+            telemetry.log().warning(
+                f"e-mail {after.state}", invoice=claimed.invoice_number, code=after.code
+            )
+
+    async def _transfer(self, sending: _Sending, claimed: ClaimedMail) -> str:
+        """Compose the message and send it; return the server's answer.
+
+        An unexpected error refuses this e-mail only, unless it may be with the server already.
+        """
+        account = sending.account
+        handed_over = False
+
+        async def hand_over() -> bool:
+            nonlocal handed_over
+            await faults.point("mail_before_end")
+            async with self._engine.begin() as connection:
+                handed_over = await mails.hand_over(connection, claimed)
+            await faults.point("mail_handed_over")
+            return handed_over
+
+        try:
+            async with self._engine.connect() as connection:
+                document, lines = await content.printed(connection, claimed.invoice_id)
+            message = await asyncio.to_thread(
+                compose, claimed, document, lines, account.settings, clock.now()
+            )
+            session = await self._session(sending)
+            sender = account.settings["sender"]
+            return await session.send(sender, claimed.address, message, hand_over)
+        except Refused:
+            raise
+        except Failure as failed:
+            if sending.session is not None:
+                await self._after_failure(sending.session, failed)
+            raise
+        except Exception as error:
+            if infrastructure_unavailable(error) or sqlstate(error):
+                raise
+            telemetry.log().error("unexpected error with an e-mail", exc_info=error)
+            words = f"our code failed ({type(error).__name__}); see the log of arg_sync"
+            kind: FailureClass = "unknown" if handed_over else "permanent"
+            raise Failure(kind, "unexpected_error", words) from error
+
+    async def _session(self, sending: _Sending) -> MailSession:
+        if sending.session is not None and not sending.session.usable:
+            await sending.session.quit()
+            sending.session = None
+        if sending.session is None:
+            account = sending.account
+            store = StoredSecrets(
+                self._engine,
+                sealing.mail_name(account.billing_company),
+                sealing.mail_binding(account.billing_company, account.settings),
+            )
+            sending.session = await open_session(account.settings, store)
+        return sending.session
+
+    async def _after_failure(self, session: MailSession, failed: Failure) -> None:
+        """Leave the session ready for the next message, or closed."""
+        if failed.everywhere or failed.failure == "unknown":
+            session.close()
+        else:
+            await session.forget_message()
+
+    async def _hold_account(
+        self, connection: AsyncConnection, account: MailAccount, failed: Failure
+    ) -> None:
+        """Stop an account that the server refuses; let one whose server is away wait."""
+        now = await accounts.account_for(connection, account.billing_company)
+        if now is None or now.generation != account.generation:
+            return  # an operator changed it meanwhile
+        if failed.failure == "transient":
+            circuit = after_connection_failure(now.failures, failed.retry_after, self._jitter)
+            await accounts.set_circuit(connection, account, circuit, failed.message)
+            return
+        login = failed.failure == "auth" and failed.code not in NO_LOGINS
+        state = "login refused" if login else "stopped"
+        fix = (
+            f"correct it with `backoffice send set-account --billing-company"
+            f" {account.billing_company} ...`; that also lets the next attempt through"
+        )
+        await accounts.stop(connection, account, state, f"{failed.message}; {fix}")
+        telemetry.log().error(
+            "mail account stopped", billing_company=account.billing_company, code=failed.code
+        )

@@ -1,0 +1,1 @@
+"""Mail accounts, e-mails with their attempts, and what they carry."""

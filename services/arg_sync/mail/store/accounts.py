@@ -1,0 +1,126 @@
+"""Mail accounts of billing companies, and how well their servers answer."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.connections.rules import Circuit
+from services.arg_sync.connections.store import FROM_NOW
+from shared.database import rows, run
+from shared.stored import as_json
+
+COLUMNS = "billing_company, settings, state, message, generation, failures"
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccount:
+    """How a billing company sends e-mails. `generation` counts changes of the settings."""
+
+    billing_company: str
+    settings: Mapping[str, str]
+    state: str
+    message: str
+    generation: int
+    failures: int
+
+
+async def _select(connection: AsyncConnection, condition: str, **values: str) -> list[MailAccount]:
+    found = await rows(
+        connection, f"SELECT {COLUMNS} FROM arg_sync.mail_account a WHERE {condition}", **values
+    )
+    return [MailAccount(**(row._asdict() | {"settings": as_json(row.settings)})) for row in found]
+
+
+async def account_for(connection: AsyncConnection, billing_company: str) -> MailAccount | None:
+    """Lock and return the account of a billing company; None if it has none."""
+    found = await _select(
+        connection, "billing_company = :company FOR NO KEY UPDATE", company=billing_company
+    )
+    return found[0] if found else None
+
+
+async def accounts_with_work(connection: AsyncConnection) -> list[MailAccount]:
+    """Return the accounts that may send and have an e-mail that is due."""
+    return await _select(
+        connection,
+        "state = 'ready' AND coalesce(open_until <= clock_timestamp(), true)"
+        " AND EXISTS (SELECT FROM arg_sync.mail m WHERE m.billing_company = a.billing_company"
+        "   AND m.state = 'queued' AND m.next_attempt_at <= clock_timestamp())"
+        " ORDER BY billing_company",
+    )
+
+
+async def may_send(connection: AsyncConnection, account: MailAccount) -> bool:
+    """Return whether the account is unchanged and may send now."""
+    return bool(
+        await rows(
+            connection,
+            "SELECT generation FROM arg_sync.mail_account WHERE billing_company = :company"
+            " AND generation = :generation AND state = 'ready'"
+            " AND coalesce(open_until <= clock_timestamp(), true)",
+            company=account.billing_company,
+            generation=account.generation,
+        )
+    )
+
+
+async def put_account(
+    connection: AsyncConnection, billing_company: str, settings: Mapping[str, str], actor: str
+) -> None:
+    """Add or change an account; it may send again, whatever stopped it."""
+    await run(
+        connection,
+        "INSERT INTO arg_sync.mail_account AS a"
+        " (billing_company, settings, state, actor, changed_at)"
+        " VALUES (:company, CAST(:settings AS jsonb), 'ready', :actor, now())"
+        " ON CONFLICT (billing_company) DO UPDATE SET settings = excluded.settings,"
+        " state = 'ready', message = '', generation = a.generation + 1, failures = 0,"
+        " open_until = NULL, failure_message = '', actor = excluded.actor,"
+        " changed_at = excluded.changed_at",
+        company=billing_company,
+        settings=json.dumps(dict(settings)),
+        actor=actor,
+    )
+
+
+async def stop(connection: AsyncConnection, account: MailAccount, state: str, message: str) -> None:
+    """Send nothing more, unless an operator changed the account meanwhile."""
+    await run(
+        connection,
+        "UPDATE arg_sync.mail_account SET state = :state, message = :message"
+        " WHERE billing_company = :company AND generation = :generation",
+        state=state,
+        message=message,
+        company=account.billing_company,
+        generation=account.generation,
+    )
+
+
+async def set_circuit(
+    connection: AsyncConnection, account: MailAccount, circuit: Circuit, message: str
+) -> None:
+    """Store a failure of the server, and until when nothing is tried."""
+    await run(
+        connection,
+        "UPDATE arg_sync.mail_account SET failures = :failures, failure_message = :message,"
+        " open_until = CASE WHEN CAST(:seconds AS float8) > 0"
+        f"   THEN greatest(open_until, {FROM_NOW}) ELSE open_until END"
+        " WHERE billing_company = :company AND generation = :generation",
+        failures=circuit.failures,
+        message=message,
+        seconds=circuit.open_seconds,
+        company=account.billing_company,
+        generation=account.generation,
+    )
+
+
+async def close_circuit(connection: AsyncConnection, billing_company: str) -> None:
+    """Forget failures of a server that took a message."""
+    await run(
+        connection,
+        "UPDATE arg_sync.mail_account SET failures = 0, open_until = NULL, failure_message = ''"
+        " WHERE billing_company = :company AND failures > 0",
+        company=billing_company,
+    )
