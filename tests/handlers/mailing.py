@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import email
 import ssl
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
@@ -124,6 +125,25 @@ class MailServer:
             yield self
         finally:
             server.close()
+
+    @contextlib.contextmanager
+    def in_thread(self) -> Iterator["MailServer"]:
+        """Serve from a thread, for a test that is not asynchronous."""
+        ready, end = threading.Event(), threading.Event()
+
+        async def serve() -> None:
+            async with self.running():
+                ready.set()
+                await asyncio.to_thread(end.wait)
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield self
+        finally:
+            end.set()
+            thread.join()
 
     def messages(self) -> list[EmailMessage]:
         """Return what it took, as a mail program reads it."""

@@ -101,7 +101,8 @@ async def test_no_text_of_a_document_makes_a_header(mailing: Mailing) -> None:
     """A line break in a name that came from elsewhere begins no other header."""
     debtor = "Mercy\r\nBcc: spy@evil.example"
     await mailing.delivering.close("INV-1", account=debtor)
-    await mailing.address(debtor, "ap@mercy.example", subject="{number} for {debtor}")
+    both = ("ap@mercy.example", "ap@mercy.example")  # one of them is enough
+    await mailing.address(debtor, *both, subject="{number} for {debtor}")
     await mailing.send_batch()
     await mailing.work()
     (message,) = mailing.server.messages()

@@ -1,6 +1,4 @@
-"""An operator's work, typed: from published timesheets to files, on a real stack with every
-worker a process of its own.
-"""
+"""An operator's work, typed: from published timesheets to files, with every worker a process."""
 
 import csv
 import json
@@ -34,8 +32,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA", "DATABASE_URL", "WORKERS", "TOPIC_PREFIX"):
             patch.delenv(f"BACKOFFICE_{name}", raising=False)
-        patch.setenv("BACKOFFICE_TODAY", TODAY)
-        patch.setenv("BACKOFFICE_SWEEP_SECONDS", "0.5")
+        given = {"TODAY": TODAY, "SWEEP_SECONDS": "0.5", "MAIL_HOSTS": "127.0.0.1"}.items()
+        for name, value in given:
+            patch.setenv(f"BACKOFFICE_{name}", value)
         settings.cache_clear()
         with running_stack(tmp_path_factory.mktemp("cli") / "data", STANDARD) as stack:
             yield stack.data

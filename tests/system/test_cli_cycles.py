@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from services.console.cli import application
 from tests import builders
+from tests.handlers.mailing import MailServer
+from tests.rules.test_mail import report
 from tests.system.test_cli import (
     CUT_OFF,
     TODAY,
@@ -281,3 +283,46 @@ def test_opening_data_is_loaded_and_adjusted(typed: Type, data: Path, tmp_path: 
     header = (tmp_path / "out" / "opening-lines.csv").read_text().splitlines()[0]
     assert header == typed("template", "opening-lines")["header"]
     assert typed("verify")["clean"]
+
+
+def test_a_batch_is_sent_by_email_and_one_comes_back(
+    typed: Type, data: Path, tmp_path: Path
+) -> None:
+    """Account, addresses, batch, list, attempts, history, bounce, once more: all typed."""
+    facts(typed, tmp_path, "mail")
+    publish(typed, tmp_path, "timesheet-approved", sheet("mail", 1))
+    lines_of(typed, "mail", 1)
+    company = ("--billing-company", "mail")
+    batch = typed("batch", "generate", *company, "--cut-off", CUT_OFF)["details"]["batch_id"]
+    assert refused(data, "send", "batch", batch)["code"] == "no_mail_account"
+    words = ("--sender", "billing@mail.example", "--subject", "{number} of {company}")
+    with MailServer().in_thread() as server:
+        where = ("--host", "127.0.0.1", "--port", server.port, "--tls", "none")
+        typed("send", "set-account", *company, *words, *where)
+        typed(
+            "debtor-terms", "set", *company, "--account-name", "Client of mail", "--email",
+            "ap@client.example", "--email", "cfo@client.example", "--attach", "pdf",
+        )  # fmt: skip
+        shown_terms = typed("debtor-terms", "show", *company)["terms"][0]
+        assert shown_terms["emails"] == ["ap@client.example", "cfo@client.example"]
+        sent = typed("send", "batch", batch, "--wait", "--timeout", "60")
+        assert (sent["mails"], sent["open"], sent["without_address"]) == ({"sent": 2}, 0, 0)
+        assert server.recipients() == {"ap@client.example": 1, "cfo@client.example": 1}
+        assert server.messages()[0]["Subject"] == "mail-0001 of mail Inc."
+        listed = typed("send", "list", "--state", "sent", "--batch", batch)["mails"]
+        assert {one["address"] for one in listed} == set(server.recipients())
+        assert refused(data, "send", "invoice", "mail-0001")["code"] == "already_sent"
+        (tmp_path / "back.eml").write_bytes(report(listed[0]["message_id"]).as_bytes())
+        (back,) = typed("send", "bounces", tmp_path / "back.eml")["results"]
+        assert back["details"]["bounced"] == 1
+        attempts = typed("send", "show", "mail-0001")["mails"]
+        states = sorted(tuple(one["state"] for one in each["attempts_made"]) for each in attempts)
+        assert states == [("sent",), ("sent", "refused")]
+        history = [one["what"] for one in typed("history", "mail-0001")["entries"]]
+        assert history.count("e-mail sent") == 2 and history[-1] == "record-bounces"
+        typed("send", "invoice", "mail-0001", "--again", "--reason", "new address book")
+        wait = ("send", "batch", batch, "--wait", "--timeout", "60")
+        assert typed(*wait)["mails"] == {"sent": 2}
+        assert set(server.recipients().values()) == {2}
+        assert typed("send", "account", *company)["state"] == "ready"
+        assert "ap@client.example" in shown(data, "send", "list")

@@ -18,6 +18,7 @@ from services.console.cli.options import (
     option,
     parsed,
     read_date,
+    read_text,
 )
 from services.console.cli.output import Column
 
@@ -167,7 +168,7 @@ def set_terms(
         emails=None if email is None else [one for one in email if one],
         attach=attach,
         mail_subject=mail_subject,
-        mail_text=None if mail_text_file is None else mail_text_file.read_text(encoding="utf-8"),
+        mail_text=read_text(mail_text_file, "--mail-text-file"),
         **_tax(exempt, reverse_charge, taxed),
     )
 

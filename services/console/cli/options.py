@@ -59,6 +59,23 @@ def read_json(file: Path, option: str | None = None) -> Any:
         raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint=option) from error
 
 
+def read_text(file: Path | None, option: str) -> str | None:
+    """The content of a text file of at most 900 kB in UTF-8, or wrong use; None without a file."""
+    from shared.events.field_types import MESSAGE_BYTES
+
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MESSAGE_BYTES + 1)
+        if len(content) > MESSAGE_BYTES:
+            raise ValueError(f"it is larger than {MESSAGE_BYTES:,} bytes")
+        return content.decode()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint=option) from error
+
+
 def login_name() -> str:
     """The login name of the user."""
     try:

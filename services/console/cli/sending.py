@@ -12,6 +12,7 @@ from services.console.cli.options import (
     Limit,
     must_be_one_of,
     option,
+    read_text,
 )
 from services.console.cli.output import Column
 from shared.terms import counted
@@ -109,7 +110,7 @@ def set_account(
         reply_to=reply_to,
         country=country,
         subject=subject,
-        text=None if text_file is None else text_file.read_text(encoding="utf-8"),
+        text=read_text(text_file, "--text-file"),
         sealed_password=_sealed(run, billing_company, given, password_file),
         **given,
     )
@@ -126,7 +127,7 @@ def _sealed(
     from shared.events.commands.mail import with_defaults
     from shared.sealing import mail_binding, seal
 
-    lines = password_file.read_text(encoding="utf-8").splitlines()
+    lines = (read_text(password_file, "--password-file") or "").splitlines()
     if not lines or not lines[0]:
         raise typer.BadParameter(f"{password_file} has no first line", param_hint="--password-file")
     before = run.read(mail_settings, billing_company)

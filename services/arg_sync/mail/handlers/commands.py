@@ -282,13 +282,13 @@ def _mails(
         return
     document = documents[to.invoice_id]
     subject, text = subject_and_text(document, to.subject, to.text, account.settings)
-    for address in to.emails:
+    for address in dict.fromkeys(to.emails):
         yield {
             "invoice_id": to.invoice_id,
             "address": address,
             "subject": subject,
             "content": text,
-            "attach": list(to.attach),
+            "attach": list(dict.fromkeys(to.attach)),
         }
 
 

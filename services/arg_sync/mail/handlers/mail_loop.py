@@ -26,7 +26,7 @@ from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import infrastructure_unavailable, sqlstate
 from shared.errors import Refused
 
-LEASE_SECONDS = 600.0
+LEASE_SECONDS = 1_200.0
 """Longer than the steps of one e-mail may take together."""
 DEAD_HOLDERS_SECONDS = 2.0
 DRAIN_SECONDS = 40.0

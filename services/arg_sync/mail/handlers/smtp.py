@@ -27,6 +27,8 @@ END_SECONDS = 180.0
 """How long the answer to a whole message may take: servers look for viruses before they answer."""
 SENT_AT_MOST = 100
 """Messages of one session: servers end longer ones."""
+SLOWEST_BYTES = 100_000
+"""Bytes in a second below which a connection counts as broken."""
 WRITTEN_POLL_SECONDS = 0.01
 LOGIN_METHODS = ("plain", "login", "cram-md5")
 TRANSIENT_LOGINS = (421, 432, 450, 451, 454)
@@ -89,7 +91,7 @@ class MailSession:
         if protocol is None or protocol.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         protocol.write(wire)
-        async with asyncio.timeout(COMMAND_SECONDS + len(wire) / 10_000):
+        async with asyncio.timeout(COMMAND_SECONDS + len(wire) / SLOWEST_BYTES):
             while (transport := protocol.transport) is not None:
                 if not cast(asyncio.WriteTransport, transport).get_write_buffer_size():
                     return

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import date
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,7 +46,7 @@ async def debtor_terms_for(
         WHERE billing_company = :company AND from_date <= :on
         ORDER BY account_name, from_date DESC"""
     found = await rows(connection, query, company=billing_company, on=on)
-    return {row.account_name: DebtorTerms(*row) for row in found}
+    return {row.account_name: _terms(row) for row in found}
 
 
 async def terms_versions(
@@ -56,7 +57,12 @@ async def terms_versions(
         SELECT from_date, {_TERMS} FROM invoicer.debtor_terms
         WHERE billing_company = :company AND account_name = :name ORDER BY from_date"""
     found = await rows(connection, query, company=billing_company, name=account_name)
-    return [TermsVersion(from_date, DebtorTerms(*terms)) for from_date, *terms in found]
+    return [TermsVersion(from_date, _terms(terms)) for from_date, *terms in found]
+
+
+def _terms(values: Iterable[Any]) -> DebtorTerms:
+    """Build terms from a row. Its arrays become tuples: terms are compared, and may be hashed."""
+    return DebtorTerms._make(tuple(one) if isinstance(one, list) else one for one in values)
 
 
 async def save_terms(
