@@ -11,6 +11,7 @@ import pytest
 from pypdf import PdfReader
 
 from services.console import files
+from services.console.files import merging
 from services.console.queries import batches
 from shared.errors import Refused
 from tests.fault_injection import RowInserter
@@ -112,6 +113,29 @@ async def test_pdf_is_saved_to_the_named_path(read: Read, insert: Insert, tmp_pa
     with pytest.raises(Refused, match="several_documents"):
         await read(lambda connection: save(connection, "one.pdf"))
     assert sorted(os.listdir(tmp_path)) == ["all.zip", "out"]
+
+
+async def test_pdfs_are_joined_for_a_printer(
+    read: Read, insert: Insert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of their numbers, with the same bytes again; beyond the limit in parts."""
+    await insert(sample_data)
+
+    async def save(connection: Any, name: str) -> files.Saved:
+        batch = await batches.batch(connection, "B-1")
+        return await files.save(connection, batch, "pdf", tmp_path / name, merged=True)
+
+    for name in ("all.pdf", "again.pdf"):
+        assert (await read(lambda connection, name=name: save(connection, name))).files == 1
+    pages = [page.extract_text() for page in PdfReader(tmp_path / "all.pdf").pages]
+    assert ["INV-000007" in pages[0], "INV-000008" in pages[-1]] == [True, True]
+    assert (tmp_path / "all.pdf").read_bytes() == (tmp_path / "again.pdf").read_bytes()
+    with pytest.raises(Refused, match="path_unusable"):
+        await read(lambda connection: save(connection, "folder"))
+    monkeypatch.setattr(merging, "DOCUMENTS_AT_MOST", 1)
+    assert (await read(lambda connection: save(connection, "part.pdf"))).files == 2
+    assert sorted(os.listdir(tmp_path)) == ["again.pdf", "all.pdf", "part-1.pdf", "part-2.pdf"]
+    assert "INV-000008" in PdfReader(tmp_path / "part-2.pdf").pages[0].extract_text()
 
 
 async def test_text_without_a_font_is_named_before_a_file_is_written(

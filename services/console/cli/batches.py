@@ -205,6 +205,9 @@ def download(
             "UBL, PDFA: country of parties whose address names none.", "--country", metavar="XX"
         ),
     ] = "",
+    merged: Annotated[
+        bool, typer.Option("--merged", help="PDF: join all documents into one file to print.")
+    ] = False,
     account: Annotated[
         list[str] | None,
         option(
@@ -224,7 +227,10 @@ def download(
         raise typer.BadParameter(
             f"{country!r} is not a country code of two characters", param_hint="--country"
         )
-    batch, saved = _save(run, batch_id, chosen, out, country.upper(), account or [])
+    if merged and chosen != "pdf":
+        raise typer.BadParameter("only --format pdf can be merged", param_hint="--merged")
+    names = account or []
+    batch, saved = _save(run, batch_id, chosen, out, country.upper(), names, merged=merged)
     recorded = run.new_command(
         "record-download",
         billing_company=batch["billing_company"],
@@ -260,6 +266,8 @@ def _save(
     out: Path,
     country: str,
     accounts: list[str],
+    *,
+    merged: bool,
 ) -> "tuple[dict[str, Any], Saved]":
     from services.console.addresses import find_addresses
     from services.console.files import Accounts, save
@@ -272,7 +280,14 @@ def _save(
             names = Accounts.named(accounts)
             with run.progress(f"writing {file_format}") as progress:
                 return batch, await save(
-                    connection, batch, file_format, out, progress, country=country, accounts=names
+                    connection,
+                    batch,
+                    file_format,
+                    out,
+                    progress,
+                    country=country,
+                    accounts=names,
+                    merged=merged,
                 )
 
     return finish(work())

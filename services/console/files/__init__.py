@@ -31,12 +31,13 @@ async def save(
     *,
     country: str = "",
     accounts: Accounts | None = None,
+    merged: bool = False,
 ) -> Saved:
     """Writes the files of a batch to a path.
 
     Raises `Refused`, and leaves no file, if a document does not fit the format or the totals
     differ. `country` is for parties of an e-invoice whose address names none; `accounts` are the
-    account names in an IIF file.
+    account names in an IIF file. `merged`: PDFs are joined for a printer.
     """
     await check_documents(connection, batch, file_format, country)
     match file_format:
@@ -47,4 +48,6 @@ async def save(
         case "iif":
             return await save_iif(connection, batch, path, progress, accounts or Accounts())
         case _:
-            return await save_documents(connection, batch, file_format, path, progress, country)
+            return await save_documents(
+                connection, batch, file_format, path, progress, country, merged=merged
+            )

@@ -34,19 +34,25 @@ async def save_documents(
     path: Path,
     progress: Progress | None,
     country: str,
+    *,
+    merged: bool = False,
 ) -> Saved:
-    """Writes one file a document.
+    """Writes one file a document, or joins them (`merged`) for a printer.
 
-    A path with the format's suffix is for a batch of one document.
+    A path with the format's suffix is for a batch of one document, or for joined ones.
     """
     target, suffix = absolute_path(path), SUFFIXES[file_format]
     kind = target.suffix.lower()
-    if kind == suffix and batch["documents"] != 1:
+    if merged and kind != suffix:
+        raise Refused(
+            "path_unusable", f"{path.name} is no name of a PDF", "name a file such as all.pdf"
+        )
+    if kind == suffix and batch["documents"] != 1 and not merged:
         message = f"batch {batch['batch_id']} has {batch['documents']} documents"
         raise Refused(
             "several_documents",
             f"{message} and {path.name} is one file",
-            "name a folder or a .zip with --out",
+            "name a folder or a .zip with --out, or add --merged",
         )
     if file_format != "ubl":
         await _require_fonts(connection, batch)
@@ -61,6 +67,10 @@ async def save_documents(
                 if progress is not None:
                     progress(len(names), batch["documents"])
         compare_totals(batch, totals)
+        if merged:
+            from services.console.files.merging import merge_all  # slow to import
+
+            return Saved(target, len(merge_all(folder, names, target)), totals)
         if kind == suffix:
             (folder / names[0]).replace(target)
         elif kind == ".zip":
