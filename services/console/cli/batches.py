@@ -223,12 +223,7 @@ def download(
     """
     chosen = cast("FileFormat", file_format.lower())
     must_be_one_of(FORMATS, chosen, "--format")
-    if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
-        raise typer.BadParameter(
-            f"{country!r} is not a country code of two characters", param_hint="--country"
-        )
-    if merged and chosen != "pdf":
-        raise typer.BadParameter("only --format pdf can be merged", param_hint="--merged")
+    _check_options(chosen, country, merged=merged)
     names = account or []
     batch, saved = _save(run, batch_id, chosen, out, country.upper(), names, merged=merged)
     recorded = run.new_command(
@@ -257,6 +252,16 @@ def download(
             f"the files are complete, but the download was not recorded: {result.message}",
             result.fix,
         )
+
+
+def _check_options(file_format: str, country: str, *, merged: bool) -> None:
+    """Wrong use if an option does not fit the format."""
+    if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
+        raise typer.BadParameter(
+            f"{country!r} is not a country code of two characters", param_hint="--country"
+        )
+    if merged and file_format != "pdf":
+        raise typer.BadParameter("only --format pdf can be merged", param_hint="--merged")
 
 
 def _save(
