@@ -18,16 +18,17 @@ MAY: Mapping[str, str] = {
     "viewer": "",
     "approver": "",
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
-    " preview-batch health-check add-charge poll-ledger",
+    " preview-batch health-check add-charge poll-ledger record-bounces",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
     " load-opening-documents set-opening-number set-debtor-terms sync-batch retry-delivery"
-    " resync-delivery adopt-delivery mark-posted",
+    " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
+    " record-bounces",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"
-    " add-key rotate-key disable-key forget-worker rotate-ledger-key",
+    " add-key rotate-key disable-key forget-worker rotate-ledger-key set-mail-account",
 }
 """Who may do what, by the roles of the field; written apart from the table of the product."""
 QUESTIONS = ["explain", "rates-impact", "list-batch-groups", "what-if"]
