@@ -19,6 +19,7 @@ LAYOUT = {
         "facts",
         "companies",
         "catalog",
+        "assignments",
         "requirements",
         "sources",
         "rates",

@@ -1,13 +1,16 @@
 """Fee realizer: price timesheets and placements, and publish the result as numbered realizations.
 
-Owns: billing companies, catalog items, requirements with their statuses and bill rates, source
-documents with all their revisions, holds, realizations.
+Owns: billing companies, catalog items, requirements with their statuses and bill rates,
+assignments, source documents with all their revisions, holds, realizations.
 Does not own: pay lines, invoices or debtors. It reads which rate books invoiced lines cite,
-which invoices they are on, and which realizations are stale, from three views of the invoicer.
+which invoices they are on, and which realizations are stale, from three views of the invoicer, and
+from one of the scheduler the day up to which it has come: occurrences of assignments are made ahead
+of that day.
 
 Consumes: `requirement-changed`, `timesheet-approved`, `placement-created`; of `operator-commands`
-set-billing-company, set-catalog-item, set-bill-rate, confirm-rates, rates-impact, retry-document,
-republish and the commands about its dead letters.
+set-billing-company, set-catalog-item, set-assignment, end-assignment, confirm-assignment,
+set-bill-rate, confirm-rates, rates-impact, retry-document, republish and the commands about its
+dead letters.
 Publishes: `pay-lines-realized`, `document-held`, `document-released`, `command-results`, its dead
 letters.
 
@@ -21,8 +24,10 @@ Invariants:
 - A document is held or realized as a whole. A hold of a document that was realized before is
   published as a `withheld` realization.
 - A repeated revision changes no table. A repeated revision with other values is a conflict.
-- Facts are locked before documents; what was read to choose the locks is read again under them.
+- An occurrence of an assignment is made once, whatever the clock does.
+- Assignments are locked before facts, facts before documents; what was read to choose the locks is
+  read again under them.
 
 Each feature imports only the features before it: facts < companies < catalog < requirements <
-sources < rates.
+sources < rates < assignments.
 """

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.assignments.handlers import commands as assignments
+from services.fee_realizer.assignments.handlers.realizing import realize_occurrences
 from services.fee_realizer.catalog.handlers import on_set_catalog_item
 from services.fee_realizer.companies.handlers import on_set_billing_company, record_today_once
 from services.fee_realizer.rates import handlers as rates
@@ -36,9 +38,12 @@ from shared.consumer.worker import Service
 from shared.events.ats import ChargeAdded, PlacementCreated, RequirementChanged, TimesheetApproved
 from shared.events.commands import (
     AddCharge,
+    ConfirmAssignment,
     ConfirmRates,
+    EndAssignment,
     RatesImpact,
     RetryDocument,
+    SetAssignment,
     SetBillingCompany,
     SetBillRate,
     SetCatalogItem,
@@ -64,6 +69,9 @@ HANDLERS: dict[type[Any], CommandHandler] = {
     SetBillingCompany: on_set_billing_company,
     SetCatalogItem: on_set_catalog_item,
     AddCharge: commands.on_add_charge,
+    SetAssignment: assignments.on_set_assignment,
+    EndAssignment: assignments.on_end_assignment,
+    ConfirmAssignment: assignments.on_confirm_assignment,
     SetBillRate: rates.on_set_bill_rate,
     RatesImpact: rates.on_rates_impact,
     ConfirmRates: rates.on_confirm_rates,
@@ -78,6 +86,9 @@ DISPATCHER: CommandDispatcher = CommandDispatcher(
     snapshot=frozenset({"rates-impact"}),
     companies_of={
         **dict.fromkeys((SetBillRate, ConfirmRates, RatesImpact), rates.companies_of),
+        **dict.fromkeys(
+            (SetAssignment, EndAssignment, ConfirmAssignment), assignments.companies_of
+        ),
         RetryDocument: commands.companies_of,
         AddCharge: commands.companies_of_charge,
     },
@@ -94,6 +105,7 @@ def jobs() -> Sequence[tuple[str, BackgroundJob]]:
     return (
         ("record-today", record_today_once()),
         ("retry-errors", pricing.retry_errors_once()),
+        ("realize-occurrences", realize_occurrences),
         ("price-queued", pricing.price_queued),
         ("price-stale", pricing.price_stale),
     )

@@ -45,6 +45,7 @@ SUBJECT_FIELDS = (
     "billing_company",
     "document_id",
     "item_id",
+    "assignment_id",
     "batch_id",
     "invoice_number",
     "account_name",

@@ -19,7 +19,10 @@ from shared.terms import DocumentKind, LineKind
 
 
 class PriceBasis(Message):
-    """The rate book from which a time type was priced; `cited` if invoiced lines required it."""
+    """The rate book from which a time type was priced; `cited` if invoiced lines required it.
+
+    Of an occurrence of an assignment: its document id, no time type, and the revision.
+    """
 
     requirement_id: Identifier
     time_type: str

@@ -87,6 +87,19 @@ COMMANDS = {
         "recoverable_tax": "20",
         "markup": "10",
     },
+    "set-assignment": COMPANY
+    | {
+        "assignment_id": "RENT-1",
+        "node_id": "client-1",
+        "item_id": "RENT",
+        "price": "500.00",
+        "currency": "USD",
+        "monthly_day": 31,
+        "from_date": "2026-01-31",
+        "until_date": "2026-06-30",
+    },
+    "end-assignment": {"assignment_id": "RENT-1", "last_date": "2026-04-30"},
+    "confirm-assignment": {"assignment_id": "RENT-1", "from_date": "2026-03-01"},
     "set-bill-rate": {
         "requirement_id": "REQ-1",
         "time_type": "REG",

@@ -41,7 +41,8 @@ PERSONAL: dict[str, Personal] = {
     "description": Personal(
         WORKER, "text of a line, with the worker's id", BOOKS, "views: pseudonym"
     ),
-    "text": Personal(ANYBODY, "text of a charge, as it is printed", BOOKS, STAYS),
+    "text": Personal(ANYBODY, "text of a charge or assignment, as it is printed", BOOKS, STAYS),
+    "terms": Personal(ANYBODY, "terms of an assignment with its text", BOOKS, STAYS),
     "shown_as": Personal(WORKER, "pseudonym of a forgotten worker", HISTORY, STAYS),
     "end_reason": Personal(WORKER, "why a placement ended, free text", BOOKS, "removed"),
     "body": Personal(
@@ -112,10 +113,10 @@ OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
         Personal(STAFF, "name of a person who sends commands", HISTORY, STAYS),
     ),
 }
-"""Places where a field is somebody else's than elsewhere."""
+"""Places where a field is of another kind of person than elsewhere."""
 NOT_PERSONAL_TEXT = """
-    adjusts approval_level attach country failure_message host message_id sealed_password
-    audience batch_id billed_in_batch billing_companies
+    adjusts approval_level assignment_id attach country failure_message host message_id
+    sealed_password audience batch_id billed_in_batch billing_companies
     billing_company billto_node body_sha256 capabilities cause charge_id check_message
     check_outcome circuit_message code command command_id company_ids content_hash
     corrects_invoice corrects_number cost_center credits currency cursor cycle default_tax
@@ -126,7 +127,7 @@ NOT_PERSONAL_TEXT = """
     office_id outcome parent_id payment_id payment_terms percent_of placement_id plan po_number
     position_type preview_id product_kind program project public_key rate rate_version
     realization_kind receipt remote remote_id remote_number remote_state request_key
-    requirement_id requirement_ids role sealed sealed_secrets series series_prefix service
+    requirement_id requirement_ids role schedule sealed sealed_secrets series series_prefix service
     settings sha256 source source_id state status steps tax_basis tax_code tax_date tax_regime
     tax_totals tax_wording time_group time_type time_zone timesheet_id title topic totals unit
     value_sha256 variant warning what worker

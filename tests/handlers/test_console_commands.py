@@ -53,6 +53,10 @@ CHANGING = {
     "catalog import",
     "charges add",
     "charges import",
+    "assignments set",
+    "assignments end",
+    "assignments confirm",
+    "assignments import",
     "people set",
     "keys add",
     "keys rotate",
@@ -72,6 +76,7 @@ CHANGING = {
 PROMISED = (
     "up down status verify lag import publish republish health-check why why-not history numbers"
     " demo billing-company.set billing-company.show"
+    " assignments.set assignments.list assignments.end assignments.import template"
     " documents.held documents.retry pay-lines.list pay-lines.snooze pay-lines.release"
     " pay-lines.edit batch.preview batch.generate batch.list"
     " batch.show batch.download batch.groups time-groups.set time-groups.list debtor-terms.set"

@@ -53,6 +53,8 @@ CHANGED = {
     "fee_realizer.requirement_status": WHOLE,
     "fee_realizer.rate_version": "until_book",
     "fee_realizer.catalog_item": WHOLE,
+    "fee_realizer.assignment": "version realized_version next_due",
+    "fee_realizer.assignment_occurrence": "revision withdrawn",
     "fee_realizer.source_document": WHOLE,
     "fee_realizer.pricing_queue": WHOLE,
     "fee_realizer.business_date": WHOLE,

@@ -113,6 +113,17 @@ class Workload:
                 command_id=f"{self.seed}-item",
             )
         )
+        commands.append(
+            builders.command(
+                "set-catalog-item",
+                item_id="RENT",
+                name="Office rent",
+                amount="450.00",
+                currency="USD",
+                product_kind="non-placement",
+                command_id=f"{self.seed}-rent",
+            )
+        )
         return Phase(records, commands)
 
     def _timesheet(self, source_id: str, **changes: Any) -> Sent:
@@ -158,7 +169,26 @@ class Workload:
             Sent("timesheet-approved", f"bad-{at}".encode(), value) for at, value in enumerate(BAD)
         ]
         self._random.shuffle(records)
-        return Phase(records, self._batches(0), holds=6, edits=2)
+        commands = [*self._batches(0), *self._assignments(0, "310.50", "2026-10-28")]
+        return Phase(records, commands, holds=6, edits=2)
+
+    def _assignments(self, number: int, price: str, from_date: str) -> list[AnyCommand]:
+        """Products due each month, the first after the cut-off of the first batch."""
+        return [
+            builders.command(
+                "set-assignment",
+                assignment_id=f"RENT-{company}",
+                billing_company=company,
+                node_id="client-0",
+                item_id="RENT",
+                price=price,
+                currency="USD",
+                monthly_day=28,
+                from_date=from_date,
+                command_id=f"{self.seed}-assignment-{number}-{company}",
+            )
+            for company in COMPANIES
+        ]
 
     def _batches(self, number: int) -> list[AnyCommand]:
         return [
@@ -209,7 +239,11 @@ class Workload:
         )
         records.append(event("billto-changed", moved.node_id, moved))
         self._random.shuffle(records)
-        return Phase(records, self._batches(1) if number == 0 else (), holds=0)
+        if number == 0:
+            commands = [*self._batches(1), *self._assignments(1, "320.00", "2026-12-01")]
+        else:  # also a price for what is invoiced, which no one confirms
+            commands = self._assignments(2, "330.00", "2026-10-01")
+        return Phase(records, commands, holds=0)
 
 
 def journal(phases: Sequence[Phase]) -> list[Sent]:

@@ -20,6 +20,7 @@ MODULES = {
     "catalog": ("catalog",),
     "charges": ("charges",),
     "taxes": ("tax",),
+    "assignments": ("assignments",),
     "templates": ("template",),
     "opening": ("opening", "export"),
     "time_groups": ("time-groups",),

@@ -114,7 +114,8 @@ def why_not(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="DOCUMENT|LINE", help="Id of a timesheet or placement, or of a pay line."
+            metavar="DOCUMENT|LINE",
+            help="Id of a timesheet, placement, charge or assignment, or of a pay line.",
         ),
     ],
     cut_off: CutOffOrToday = None,

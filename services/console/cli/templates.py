@@ -18,6 +18,7 @@ NAMES = (
     "opening-lines",
     "opening-numbers",
     "charges",
+    "assignments",
 )
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
@@ -35,6 +36,7 @@ def template(
     ] = None,
 ) -> None:
     """Write an empty CSV file for an import, and explain its columns."""
+    from services.console.importing.assignments import ASSIGNMENTS
     from services.console.importing.catalog import CATALOG
     from services.console.importing.charges import CHARGES
     from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
@@ -51,6 +53,7 @@ def template(
         "opening-lines": OPENING_LINES,
         "opening-numbers": OPENING_NUMBERS,
         "charges": CHARGES,
+        "assignments": ASSIGNMENTS,
     }
     if name not in files:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")

@@ -69,8 +69,8 @@ CATALOG: Columns = {
         _guarantee, "percent due back if the worker leaves by a day, e.g. 100@30 75@60 50@90"
     ),
     "tax_code": FileColumn(optional(code), "tax code; empty: the billing company's default"),
-    "valid_from": FileColumn(optional(day), "first start date of placements that may name it"),
-    "valid_until": FileColumn(optional(day), "last start date of placements that may name it"),
+    "valid_from": FileColumn(optional(day), "first start or due date of what may name it"),
+    "valid_until": FileColumn(optional(day), "last start or due date of what may name it"),
 }
 
 

@@ -7,6 +7,7 @@ of a document, the batch of an invoice.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from shared.stored import as_json
 from shared.terms import counted
 
 MAX_LINES = 10_000
+DATE = r"\d{4}-\d\d-\d\d"
 LOOK_UPS = ["explain", "health-check", "list-batch-groups", "rates-impact", "what-if"]
 """Commands that only ask. They are answered once as others are, and are no part of the history of
 what they ask about; by its id each is still found."""
@@ -90,6 +92,8 @@ async def _widen(connection: ReadConnection, subject: str) -> tuple[set[str], se
     )
     pay_lines = {row["pay_line_id"] for row in lines} | ({number} if number is not None else set())
     named = {f"pay-line {pay_line_id}" for pay_line_id in pay_lines}
+    assignment_id, _, due = subject.rpartition("@")  # of an occurrence, ID@DATE
+    named |= {assignment_id} if assignment_id and re.fullmatch(DATE, due) else set()
     subjects = {subject, *named, *(row["batch_id"] for row in batches)}
     return subjects, {subject, *(row["command_id"] for row in batches)}
 
@@ -145,10 +149,20 @@ def _charge(charge: Mapping[str, Any]) -> str:
     return f"{charge['quantity']} × {charge['item_id']}{price}, {charge['service_date']}"
 
 
+def _occurrence(occurrence: Mapping[str, Any]) -> str:
+    """Price, item and date of a revision of an occurrence of an assignment."""
+    if occurrence.get("withdrawn"):
+        return f"no longer due on {occurrence['due_date']}"
+    price = f"{occurrence['price']} {occurrence['currency']} of {occurrence['item_id']}"
+    confirmed = ", confirmed for invoiced lines" if occurrence.get("confirmed") else ""
+    return f"{price}, due {occurrence['due_date']}, set by {occurrence['set_by']}{confirmed}"
+
+
 REVISIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "timesheet": _revision,
     "placement": _placement,
     "charge": _charge,
+    "assignment": _occurrence,
 }
 
 

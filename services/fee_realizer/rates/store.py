@@ -64,16 +64,18 @@ async def add_confirmation(
 
 
 async def stored_impact(
-    connection: AsyncConnection, requirement_id: str | None
+    connection: AsyncConnection, requirement_id: str | None, kind: str = "timesheet"
 ) -> list[DocumentRepricing]:
-    """Return the impact of unconfirmed changes: of one requirement, or of all."""
+    """Return the impact of unconfirmed changes: of one requirement (or assignment), or of all."""
     return [
         impact_of_row(row)
         for row in await rows(
             connection,
             f"SELECT {', '.join(RATE_IMPACT)} FROM fee_realizer.rate_impact"
-            " WHERE CAST(:id AS text) IS NULL OR requirement_id = :id"
+            " WHERE document_kind = :kind"
+            " AND (CAST(:id AS text) IS NULL OR requirement_id = :id)"
             " ORDER BY requirement_id, time_type, effective_from, document_id, line_key",
+            kind=kind,
             id=requirement_id,
         )
     ]
@@ -83,8 +85,8 @@ async def impact_count(connection: AsyncConnection, requirement_id: str | None) 
     """Return how many rows `stored_impact` returns."""
     ((count,),) = await rows(
         connection,
-        "SELECT count(*) FROM fee_realizer.rate_impact"
-        " WHERE CAST(:id AS text) IS NULL OR requirement_id = :id",
+        "SELECT count(*) FROM fee_realizer.rate_impact WHERE document_kind = 'timesheet'"
+        " AND (CAST(:id AS text) IS NULL OR requirement_id = :id)",
         id=requirement_id,
     )
     return int(count)
@@ -112,16 +114,19 @@ async def summed_impact(
 
 
 async def with_invoices(
-    connection: AsyncConnection, repricings: Sequence[DocumentRepricing]
+    connection: AsyncConnection,
+    repricings: Sequence[DocumentRepricing],
+    kind: str = "timesheet",
 ) -> list[ImpactRow]:
     """Add to each repricing the newest invoice that has its line key."""
     invoices: dict[tuple[str, str], tuple[str, str]] = {}
     for row in await rows_of(
         connection,
         "SELECT document_id, line_key, invoice_number, account_name"
-        " FROM invoicer.invoiced_line_key WHERE document_kind = 'timesheet'"
+        " FROM invoicer.invoiced_line_key WHERE document_kind = :kind"
         " AND document_id = ANY(CAST(:ids AS text[])) ORDER BY invoice_id",
         {document_id for document_id, _, _ in repricings},
+        kind=kind,
     ):
         invoices[row.document_id, row.line_key] = (row.invoice_number, row.account_name)
     return [

@@ -3,7 +3,8 @@
 SELECT requirement_id, time_type, CAST(effective_from AS text) AS effective_from, currency,
   count(DISTINCT document_id) AS documents, count(*) AS lines, sum(quantity) AS hours,
   sum(old_amount) AS old, sum(new_amount) AS new
-FROM fee_realizer.rate_impact WHERE CAST(:id AS text) IS NULL OR requirement_id = :id
+FROM fee_realizer.rate_impact
+WHERE document_kind = 'timesheet' AND (CAST(:id AS text) IS NULL OR requirement_id = :id)
 GROUP BY requirement_id, time_type, rate_impact.effective_from, currency
 ORDER BY lines DESC, requirement_id, time_type, rate_impact.effective_from LIMIT :most
 

@@ -32,7 +32,8 @@ SET citation_ended_at = CASE WHEN EXISTS (
     JOIN invoicer.open_line o
       ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
     WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
-      AND p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL)
+      AND (p.line_kind = 'timesheet' OR p.document_kind = 'assignment')
+      AND p.corrects_invoice_id IS NULL)
   THEN coalesce(d.citation_ended_at, now()) END
 FROM unnest(CAST(:document_kind AS text[]), CAST(:document_id AS text[]))
   AS s(document_kind, document_id)

@@ -9,6 +9,11 @@ from typing import Annotated, get_args
 from pydantic import Field, TypeAdapter
 
 from shared.events.commands.access import AddKey, DisableKey, RoleGrant, RotateKey, SetPerson
+from shared.events.commands.assignments import (
+    ConfirmAssignment,
+    EndAssignment,
+    SetAssignment,
+)
 from shared.events.commands.base import Role, ServiceCommand, ServiceName
 from shared.events.commands.batches import (
     CreditedLine,
@@ -80,6 +85,9 @@ AnyCommand = (
     SetBillingCompany
     | SetCatalogItem
     | AddCharge
+    | SetAssignment
+    | EndAssignment
+    | ConfirmAssignment
     | SetBillRate
     | ConfirmRates
     | RatesImpact

@@ -102,7 +102,8 @@ class SetCatalogItem(FeeRealizerCommand):
 
     It is billed at once or by a pay plan. `guarantee`: what a placement's fee gives back if the
     worker leaves early, e.g. 100 % until day 30, 75 % until day 60, 50 % until day 90. A placement
-    takes the item if it starts between `valid_from` and `valid_until`, both days included.
+    takes the item if it starts between `valid_from` and `valid_until`, both days included; an
+    assignment if it is due then.
     """
 
     command: Literal["set-catalog-item"] = "set-catalog-item"

@@ -107,8 +107,10 @@ CREATE TABLE fee_realizer.rate_confirmation (
 
 -- Invoiced lines that have another price than the one in force. Pricing writes these rows, so that
 -- a question about rate changes counts a few rows and prices nothing. One row for each line key and
--- from-date of the version that would replace the price.
+-- from-date of the version that would replace the price. Of an assignment, requirement_id has its
+-- id and time_type is empty.
 CREATE TABLE fee_realizer.rate_impact (
+  document_kind text NOT NULL,
   document_id text NOT NULL,
   requirement_id text NOT NULL,
   time_type text NOT NULL,
@@ -122,7 +124,7 @@ CREATE TABLE fee_realizer.rate_impact (
   new_price numeric(20,4) NOT NULL,
   old_amount numeric(20,4) NOT NULL,
   new_amount numeric(20,4) NOT NULL,
-  PRIMARY KEY (document_id, requirement_id, time_type, effective_from, line_key)
+  PRIMARY KEY (document_kind, document_id, requirement_id, time_type, effective_from, line_key)
 );
 CREATE INDEX rate_impact_requirement
   ON fee_realizer.rate_impact (requirement_id, time_type, effective_from);
@@ -151,7 +153,8 @@ CREATE TABLE fee_realizer.catalog_item (
 -- head row with revision -1, too: under its lock it becomes an original or an adjustment, never
 -- both.
 CREATE TABLE fee_realizer.source_document (
-  document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement', 'charge')),
+  document_kind text NOT NULL
+    CHECK (document_kind IN ('timesheet', 'placement', 'charge', 'assignment')),
   document_id text NOT NULL CHECK (length(document_id) <= 200),
   -- The timesheet or placement and its revision in force.
   source_id text NOT NULL DEFAULT '',
@@ -190,7 +193,8 @@ CREATE TABLE fee_realizer.hold_event (
   PRIMARY KEY (document_kind, document_id, hold_no, held_at)
 );
 
--- Every revision of every timesheet (originals and adjustments), placement and charge, as received.
+-- Every revision of every timesheet (originals and adjustments), placement, charge (as received)
+-- and occurrence of an assignment.
 CREATE TABLE fee_realizer.source_revision (
   document_kind text NOT NULL,
   document_id text NOT NULL,
@@ -207,6 +211,40 @@ CREATE TABLE fee_realizer.source_revision (
 CREATE TABLE fee_realizer.adjustment_timesheet (
   source_id text PRIMARY KEY,
   document_id text NOT NULL
+);
+
+-- Assignments: a catalog item that a company, client or office is billed for on its due dates. Each
+-- due date is an occurrence: a source document ID@DATE, made ahead, once.
+CREATE TABLE fee_realizer.assignment (
+  assignment_id text PRIMARY KEY,
+  billing_company text NOT NULL,
+  version integer NOT NULL DEFAULT 0,           -- counts the changes
+  realized_version integer NOT NULL DEFAULT 0,  -- the occurrences follow this version
+  next_due date                                 -- the first due date without an occurrence
+);
+CREATE INDEX assignment_company ON fee_realizer.assignment (billing_company);
+
+-- What is set from a date on; it replaces what earlier versions set for that date and later.
+CREATE TABLE fee_realizer.assignment_version (
+  assignment_id text NOT NULL REFERENCES fee_realizer.assignment,
+  version integer NOT NULL,
+  from_date date NOT NULL,
+  until_date date,
+  schedule jsonb,  -- NULL: the assignment has ended
+  terms jsonb,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  command_id text NOT NULL,
+  set_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (assignment_id, version)
+);
+
+CREATE TABLE fee_realizer.assignment_occurrence (
+  assignment_id text NOT NULL REFERENCES fee_realizer.assignment,
+  due_date date NOT NULL,
+  revision integer NOT NULL,   -- the latest revision of its document
+  withdrawn boolean NOT NULL,  -- no longer due
+  PRIMARY KEY (assignment_id, due_date)
 );
 
 -- The facts that a document names: a changed fact finds its documents here.
@@ -257,6 +295,10 @@ GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_r
   fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_version,
   fee_realizer.rate_confirmation,
   fee_realizer.hold_event TO fee_realizer;
+GRANT SELECT, INSERT ON fee_realizer.assignment, fee_realizer.assignment_version,
+  fee_realizer.assignment_occurrence TO fee_realizer;
+GRANT UPDATE (version, realized_version, next_due) ON fee_realizer.assignment TO fee_realizer;
+GRANT UPDATE (revision, withdrawn) ON fee_realizer.assignment_occurrence TO fee_realizer;
 GRANT UPDATE (body) ON fee_realizer.source_revision TO fee_realizer;  -- of a forgotten worker
 GRANT UPDATE (until_book) ON fee_realizer.rate_version TO fee_realizer;
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
@@ -408,6 +450,16 @@ CREATE VIEW fee_realizer.document_to_price AS
   FROM fee_realizer.pricing_queue q
   JOIN fee_realizer.source_document d USING (document_kind, document_id);
 
+-- The documents of the occurrences of assignments.
+CREATE VIEW fee_realizer.assignment_document AS
+  SELECT o.assignment_id, a.billing_company, o.assignment_id || '@' || o.due_date AS document_id,
+    o.due_date, o.withdrawn
+  FROM fee_realizer.assignment_occurrence o JOIN fee_realizer.assignment a USING (assignment_id);
+
+-- Assignments, and the first due date that has no occurrence yet.
+CREATE VIEW fee_realizer.assignment_state AS
+  SELECT assignment_id, billing_company, next_due FROM fee_realizer.assignment;
+
 CREATE VIEW fee_realizer.price_impact AS
   SELECT billing_company, document_id, requirement_id, time_type, effective_from, line_key,
     currency, unit, quantity, old_price, new_price, old_amount, new_amount
@@ -420,4 +472,5 @@ GRANT SELECT ON fee_realizer.company_code TO arg_sync;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
   fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.document_to_price,
   fee_realizer.price_impact, fee_realizer.ended_placement,
+  fee_realizer.assignment_document, fee_realizer.assignment_state,
   fee_realizer.guaranteed_item TO invoicer;

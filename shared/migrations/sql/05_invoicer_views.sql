@@ -125,17 +125,22 @@ CREATE VIEW invoicer.invoice_content AS
     LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
     GROUP BY il.invoice_id) l USING (invoice_id);
 
--- The rate book of the invoiced lines of a document that are not fully credited. An adjustment is
--- priced from that book. A line that was written off counts as well: its hours are forgiven under
--- its line key, and a new price would bill them again under another key. `by_work_date`: the tax of
--- some lines follows the work date; `first_day`: the first work day of lines whose tax does not.
+-- The rate book of the invoiced lines of a document that are not fully credited; of an occurrence
+-- of an assignment its revision, by the document's id. An adjustment is priced from that book.
+-- A line that was written off counts as well: its hours are forgiven under its line key, and a new
+-- price would bill them again under another key. `by_work_date`: the tax of some lines follows the
+-- work date; `first_day`: the first work day of lines whose tax does not.
 CREATE VIEW invoicer.cited_rate_version AS
-  SELECT p.document_kind, p.document_id, p.requirement_id, p.time_type,
-         max(p.rate_book) AS rate_book, bool_or(p.tax_date IS NOT NULL) AS by_work_date,
+  SELECT p.document_kind, p.document_id,
+         CASE p.document_kind WHEN 'assignment' THEN p.document_id
+                              ELSE p.requirement_id END AS requirement_id,
+         p.time_type, max(p.rate_book) AS rate_book,
+         bool_or(p.tax_date IS NOT NULL) AS by_work_date,
          min(p.service_from) FILTER (WHERE p.tax_date IS NULL) AS first_day
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
-  WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
+  WHERE (p.line_kind = 'timesheet' OR p.document_kind = 'assignment')
+    AND p.corrects_invoice_id IS NULL
     AND (p.quantity + coalesce((
            SELECT sum(c.quantity)
            FROM invoicer.pay_line c
@@ -145,7 +150,7 @@ CREATE VIEW invoicer.cited_rate_version AS
            SELECT sum(w.quantity) FROM invoicer.write_off w
            WHERE w.document_kind = p.document_kind AND w.document_id = p.document_id
              AND w.line_key = p.line_key), 0) <> 0)
-  GROUP BY p.document_kind, p.document_id, p.requirement_id, p.time_type;
+  GROUP BY p.document_kind, p.document_id, 3, p.time_type;
 
 -- The invoices on which the line keys of a document are: a change of rates lists them with debtors.
 CREATE VIEW invoicer.invoiced_line_key AS
@@ -169,8 +174,14 @@ CREATE VIEW invoicer.stale_price_basis AS
   FROM invoicer.settled_document d
   WHERE d.citation_ended_at IS NOT NULL AND d.stale_realization_no IS NULL AND EXISTS (
     SELECT FROM jsonb_array_elements(CAST(d.body AS jsonb) -> 'basis') AS b(basis)
-    JOIN fee_realizer.requirement r ON r.requirement_id = b.basis ->> 'requirement_id'
-      AND r.rate_book <> CAST(b.basis ->> 'rate_book' AS integer)
+    JOIN LATERAL (
+      SELECT q.requirement_id, q.rate_book FROM fee_realizer.requirement q
+      WHERE d.document_kind <> 'assignment' AND q.requirement_id = b.basis ->> 'requirement_id'
+      UNION ALL
+      SELECT s.document_id, CAST(s.revision AS integer) FROM fee_realizer.source_document s
+      WHERE d.document_kind = 'assignment' AND s.document_kind = d.document_kind
+        AND s.document_id = d.document_id) r
+      ON r.rate_book <> CAST(b.basis ->> 'rate_book' AS integer)
     WHERE NOT EXISTS (
       SELECT FROM invoicer.cited_rate_version c
       WHERE c.document_kind = d.document_kind AND c.document_id = d.document_id
@@ -180,13 +191,15 @@ CREATE VIEW invoicer.stale_price_basis AS
       JOIN invoicer.open_line o
         ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
       WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
-        AND p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
-        AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type')
+        AND p.corrects_invoice_id IS NULL
+        AND (p.document_kind = 'assignment' OR p.line_kind = 'timesheet'
+             AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type'))
     AND EXISTS (
       SELECT FROM invoicer.pay_line p JOIN invoicer.invoice_line USING (pay_line_id)
       WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
-        AND p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
-        AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type'));
+        AND p.corrects_invoice_id IS NULL
+        AND (p.document_kind = 'assignment' OR p.line_kind = 'timesheet'
+             AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type')));
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, invoicer;
 
 -- The lines that the scheduler announces when they become due.

@@ -63,6 +63,30 @@ CREATE VIEW fee_realizer.console_charge AS
     WHERE s.document_kind = 'charge' AND s.document_id = d.document_id
       AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   WHERE d.document_kind = 'charge';
+-- What is set for assignments, from each date on, up to the day before the next: item, price,
+-- schedule, and the occurrences of that time.
+CREATE VIEW fee_realizer.console_assignment AS
+  SELECT v.assignment_id, a.billing_company, v.version, v.from_date,
+    least(v.until_date, n.last_date) AS last_date, v.schedule, v.terms, v.actor, v.reason,
+    v.set_at,
+    count(o.due_date) AS occurrences, count(d.hold_code) AS held,
+    count(o.due_date) FILTER (WHERE EXISTS (
+      SELECT FROM fee_realizer.rate_impact i
+      WHERE i.document_kind = d.document_kind AND i.document_id = d.document_id)) AS unconfirmed,
+    max(o.due_date) AS realized_until
+  FROM fee_realizer.assignment a
+  JOIN fee_realizer.assignment_version v USING (assignment_id)
+  CROSS JOIN LATERAL (
+    SELECT min(w.from_date) - 1 AS last_date, bool_or(w.from_date <= v.from_date) AS replaced
+    FROM fee_realizer.assignment_version w
+    WHERE w.assignment_id = v.assignment_id AND w.version > v.version) n
+  LEFT JOIN fee_realizer.assignment_occurrence o ON o.assignment_id = v.assignment_id
+    AND NOT o.withdrawn AND o.due_date >= v.from_date
+    AND o.due_date <= coalesce(n.last_date, o.due_date)
+  LEFT JOIN fee_realizer.source_document d ON d.document_kind = 'assignment'
+    AND d.document_id = o.assignment_id || '@' || o.due_date
+  WHERE v.terms IS NOT NULL AND NOT coalesce(n.replaced, false)
+  GROUP BY v.assignment_id, v.version, a.billing_company, n.last_date;
 -- Source documents with the timesheet and revision in force, the latest realization, and the hold
 -- if there is one.
 CREATE VIEW fee_realizer.console_document AS

@@ -21,6 +21,7 @@ from services.fee_realizer.sources.handlers.pricing import (
     named_facts,
     price,
 )
+from services.fee_realizer.sources.rules.occurrences import Occurrence
 from services.fee_realizer.sources.rules.revisions import (
     RevisionMark,
     invalid_adjustment,
@@ -123,6 +124,25 @@ async def on_charge_added(
         for event, record in await redacted(connection, received)
     ]
     return await _apply(connection, "charge", revisions)
+
+
+async def on_occurrences(
+    connection: AsyncConnection, received: Sequence[Received[Occurrence]]
+) -> Applied:
+    """Apply occurrences of assignments; each is its own document."""
+    revisions = [
+        ReceivedRevision(
+            event.document_id,
+            RevisionMark(event.document_id, event.revision),
+            event,
+            record,
+            NamedFacts(
+                item_ids=frozenset([event.item_id]), company_ids=frozenset([event.billing_company])
+            ),
+        )
+        for event, record in received
+    ]
+    return await _apply(connection, "assignment", revisions)
 
 
 async def _apply(

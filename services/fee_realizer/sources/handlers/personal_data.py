@@ -11,6 +11,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.sources.handlers.pricing import MODELS, SourceEvent
+from services.fee_realizer.sources.rules.occurrences import Occurrence
 from services.fee_realizer.sources.store import documents
 from shared.consumer.forgetting import forgotten_among, names_worker
 from shared.consumer.records import Received
@@ -38,7 +39,7 @@ async def redacted(
 
 
 def _is_of(one: Received[Event], workers: frozenset[str]) -> bool:
-    if isinstance(one.event, ChargeAdded):
+    if isinstance(one.event, ChargeAdded | Occurrence):
         return names_worker(one.record.value, workers)
     return one.event.worker_id in workers
 

@@ -11,8 +11,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.sources.rules import charges, placements, timesheets, transitions
+from services.fee_realizer.sources.rules import (
+    charges,
+    occurrences,
+    placements,
+    timesheets,
+    transitions,
+)
 from services.fee_realizer.sources.rules.facts import Facts, Held, Line, PricingResult, Realized
+from services.fee_realizer.sources.rules.occurrences import Occurrence
 from services.fee_realizer.sources.rules.repricing import Impact, unconfirmed_changes
 from services.fee_realizer.sources.rules.timesheets import CitedPrices
 from services.fee_realizer.sources.rules.transitions import DocumentState, Transition
@@ -42,15 +49,18 @@ UNEXPECTED_ERROR = Held(
 
 NEW_REVISION = "revision"
 """The cause of a job whose document has another revision in force."""
-SourceEvent = TimesheetApproved | PlacementCreated | ChargeAdded
+SourceEvent = TimesheetApproved | PlacementCreated | ChargeAdded | Occurrence
 DOCUMENTS_AT_ONCE = 500
 # In the order in which their heads are locked.
-KINDS: tuple[DocumentKind, ...] = ("charge", "placement", "timesheet")
+KINDS: tuple[DocumentKind, ...] = ("assignment", "charge", "placement", "timesheet")
 MODELS: dict[str, type[SourceEvent]] = {
+    "assignment": Occurrence,
     "charge": ChargeAdded,
     "placement": PlacementCreated,
     "timesheet": TimesheetApproved,
 }
+# Their invoiced lines cite the price that they have, and keep it until a change is confirmed.
+CITING: frozenset[str] = frozenset({"assignment", "timesheet"})
 
 
 @dataclass(slots=True)
@@ -66,13 +76,15 @@ class PricingJob:
 class PriorState:
     """What was published and invoiced of the documents of one transaction, by document id.
 
-    `bodies` are the stored revisions of the jobs without an event.
+    `bodies` are the stored revisions of the jobs without an event, `revisions` all stored ones of
+    occurrences with invoiced lines.
     """
 
     latest: Mapping[str, tuple[str, list[Line]]]
     cited: Mapping[str, CitedPrices]
     stale: Mapping[str, int]
     bodies: Mapping[documents.SourceRevision, str]
+    revisions: Mapping[str, Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -95,8 +107,8 @@ async def price(
         _price_one(job, facts, prior, output)
     output.prebuilt = messages.new_messages(output.realizations)
     output.publish_now += output.prebuilt
-    if kind == "timesheet":
-        await realizations.save_rate_impact(connection, list(prior.latest), output.impacts)
+    if kind in CITING:
+        await realizations.save_rate_impact(connection, kind, list(prior.latest), output.impacts)
     return output
 
 
@@ -124,6 +136,7 @@ async def prior_state(
         cited,
         await realizations.stale_realizations(connection, kind, realized),
         await documents.bodies_for(connection, kind, stored),
+        await documents.all_bodies(connection, kind, cited) if kind == "assignment" else {},
     )
 
 
@@ -161,17 +174,20 @@ def realize(job: PricingJob, facts: Facts, prior: PriorState) -> PricingResult:
         return placements.realize_placement(event, facts)
     if isinstance(event, ChargeAdded):
         return charges.realize_charge(event, facts)
-    return timesheets.realize_timesheet(
-        event,
-        facts,
-        prior.cited.get(job.head.document_id, {}),
-        is_new=not job.head.realization_no,
-    )
+    cited = prior.cited.get(job.head.document_id, {})
+    if isinstance(event, Occurrence):
+        stored = prior.revisions.get(job.head.document_id, ())
+        revisions = [event, *map(Occurrence.model_validate_json, stored)]
+        return occurrences.realize_occurrence(event, facts, cited, revisions)
+    is_new = not job.head.realization_no
+    return timesheets.realize_timesheet(event, facts, cited, is_new=is_new)
 
 
 def rate_impact(job: PricingJob, facts: Facts, prior: PriorState, result: Realized) -> Impact:
-    """Return what unconfirmed rate changes would do to a timesheet with invoiced lines."""
+    """Return what unconfirmed changes of prices would do to a document with invoiced lines."""
     event, cited = event_of(job, prior), prior.cited.get(job.head.document_id, {})
+    if isinstance(event, Occurrence):
+        return occurrences.unconfirmed_price(event, facts, result)
     if not isinstance(event, TimesheetApproved):
         return {}
     return unconfirmed_changes(event, facts, cited, result)
@@ -189,6 +205,8 @@ def waiting(job: PricingJob, facts: Facts) -> Waiting:
         return Waiting(company, today, event.week_ending, hours)
     if isinstance(event, PlacementCreated):
         return Waiting(company, today, event.start_date, None)
+    if isinstance(event, Occurrence):
+        return Waiting(company, today, event.due_date, None)
     return Waiting(company, today, event.service_date if event else None, None)
 
 

@@ -162,6 +162,21 @@ async def bodies_for(
     return {(row.document_id, row.source_id, row.revision): row.body for row in found}
 
 
+async def all_bodies(
+    connection: AsyncConnection, kind: str, ids: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the bodies of all stored revisions of each document, as JSON text."""
+    found = await rows_of(
+        connection,
+        "SELECT document_id, CAST(body AS text) AS body FROM fee_realizer.source_revision"
+        " WHERE document_kind = :kind AND document_id = ANY(CAST(:ids AS text[]))"
+        " ORDER BY document_id, revision",
+        ids,
+        kind=kind,
+    )
+    return grouped(found, str)
+
+
 async def bodies_of_worker(
     connection: AsyncConnection, worker_id: str
 ) -> list[tuple[str, SourceRevision, str]]:

@@ -18,9 +18,9 @@ from shared.sql import named_queries
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 DocumentKey = tuple[str, str]  # kind, id
 RATE_IMPACT = kinds_of(
-    "document_id text, requirement_id text, time_type text, effective_from date, line_key text, "
-    "billing_company text, currency text, unit text, quantity numeric, old_price numeric, "
-    "new_price numeric, old_amount numeric, new_amount numeric"
+    "document_kind text, document_id text, requirement_id text, time_type text, "
+    "effective_from date, line_key text, billing_company text, currency text, unit text, "
+    "quantity numeric, old_price numeric, new_price numeric, old_amount numeric, new_amount numeric"
 )
 
 # Table, number, instant and condition of what can be published again.
@@ -188,18 +188,21 @@ async def published(
 
 async def save_rate_impact(
     connection: AsyncConnection,
+    kind: str,
     document_ids: Sequence[str],
     impacts: Mapping[str, Impact],
 ) -> None:
-    """Replace the rate impact of these timesheets by `impacts`, which are by document id."""
+    """Replace the rate impact of these documents by `impacts`, which are by document id."""
     if document_ids:
         await run(
             connection,
-            "DELETE FROM fee_realizer.rate_impact WHERE document_id = ANY(CAST(:ids AS text[]))",
+            "DELETE FROM fee_realizer.rate_impact WHERE document_kind = :kind"
+            " AND document_id = ANY(CAST(:ids AS text[]))",
+            kind=kind,
             ids=list(document_ids),
         )
     values = [
-        (document_id, change.requirement_id, change.time_type, change.effective_from, *one)
+        (kind, document_id, change.requirement_id, change.time_type, change.effective_from, *one)
         for document_id, changes in impacts.items()
         for change, repricings in changes.items()
         for one in repricings
@@ -209,4 +212,4 @@ async def save_rate_impact(
 
 def impact_of_row(row: Any) -> tuple[str, RateChange, Repricing]:
     """Return a stored rate impact from a row with the columns RATE_IMPACT."""
-    return row[0], RateChange(*row[1:4]), Repricing(*row[4:])
+    return row[1], RateChange(*row[2:5]), Repricing(*row[5:])

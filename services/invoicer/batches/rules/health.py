@@ -272,8 +272,9 @@ RULES = (
     ),
     HealthRule(
         "rate_impact", "warning", "document", "document",
-        "{counted} invoiced at another bill rate than the one in force",
-        "see the difference: `backoffice rates impact`; bill it: `backoffice rates confirm`",
+        "{counted} invoiced at another price than the one in force",
+        "see the difference: `backoffice rates impact`; bill it: `backoffice rates confirm`; of"
+        " assignments: `backoffice assignments list` and `confirm`",
     ),
     HealthRule(
         "worker_day_on_two_requirements", "warning", "line", "worker-day",

@@ -312,7 +312,8 @@ async def left_out(connection: AsyncConnection) -> dict[str, int]:
 async def documents_to_note(connection: AsyncConnection, company: str) -> list[DocKey]:
     """Return the documents whose citations of bill rates the closed lines may have ended or begun.
 
-    They are the credited timesheets that have open debits, and those that were noted before.
+    They are the credited timesheets and occurrences of assignments that have open debits, and
+    those that were noted before.
     """
     found = await rows(connection, _query("documents_to_note"), company=company)
     return [(row.document_kind, row.document_id) for row in found]

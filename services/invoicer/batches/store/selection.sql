@@ -275,12 +275,14 @@ SELECT exclusion_reason, count(*) AS lines FROM selected_line
 WHERE exclusion_reason <> 0 GROUP BY exclusion_reason ORDER BY exclusion_reason
 
 -- name: documents_to_note
--- The timesheets with closed credits and open debits, and those that were noted before.
+-- The timesheets and occurrences of assignments with closed credits and open debits, and those that
+-- were noted before.
 SELECT c.document_kind, c.document_id
 FROM (
   SELECT DISTINCT p.document_kind, p.document_id
   FROM selected_line k JOIN invoicer.pay_line p USING (pay_line_id)
-  WHERE k.exclusion_reason = 0 AND k.corrects IS NOT NULL AND p.line_kind = 'timesheet') c
+  WHERE k.exclusion_reason = 0 AND k.corrects IS NOT NULL
+    AND (p.line_kind = 'timesheet' OR p.document_kind = 'assignment')) c
 WHERE EXISTS (
   SELECT FROM invoicer.pay_line p JOIN invoicer.open_line o
     ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id

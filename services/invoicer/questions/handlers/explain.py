@@ -68,6 +68,17 @@ async def _about_document(
     connection: AsyncConnection, command: Explain, document_id: str
 ) -> Answer:
     state = await store.state_of(connection, document_id)
+    assignment = None if state else await store.next_occurrence(connection, document_id)
+    if assignment is not None and assignment.document_id is not None:
+        return await _about_document(connection, command, assignment.document_id)
+    if assignment is not None:
+        explanation = Explanation(
+            "no_occurrence",
+            f"assignment {document_id} has no occurrence yet; the next is due on"
+            f" {assignment.next_due or 'a date that the scheduler has not looked at'}",
+            "wait: occurrences are made a year ahead; if it stays, `backoffice status`",
+        )
+        return _answer(explanation, [document_id], document_id=document_id)
     if state is None:
         explanation = Explanation(
             "not_known",
@@ -103,6 +114,12 @@ async def _without_open_lines(
         forgiven = await store.forgiven_of(connection, state.document_kind, state.document_id)
         return _on_documents(document_id, closed, forgiven)
     edit = await store.last_edit(connection, state.document_kind, state.document_id)
+    if edit is None and state.document_kind == "assignment":
+        return Explanation(
+            "worth_nothing",
+            f"{document_id} is not due: its assignment was ended or changed, or its price is 0",
+            f"see who did it: `backoffice history {document_id}`",
+        )
     if edit is None:
         return Explanation(
             "worth_nothing",

@@ -21,6 +21,14 @@ async def state_of(connection: AsyncConnection, document_id: str) -> Any | None:
     return await _first(connection, QUERIES["document_states"], id=document_id)
 
 
+async def next_occurrence(connection: AsyncConnection, assignment_id: str) -> Any | None:
+    """Return the document of an assignment to explain, and its first date without one.
+
+    None if there is no such assignment.
+    """
+    return await _first(connection, QUERIES["next_occurrence"], id=assignment_id)
+
+
 async def companies_of(
     connection: AsyncConnection, document_id: str | None, pay_line_id: int | None
 ) -> set[str]:

@@ -24,6 +24,20 @@ WHERE s.document_id = :id AND s.realization_no > 0
     WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id)
 ORDER BY document_kind DESC, document_id
 
+-- name: next_occurrence
+-- The document of the first occurrence of an assignment that is due and not invoiced, or else of
+-- one that is; NULL if it has none.
+SELECT a.assignment_id, a.next_due, d.document_id
+FROM fee_realizer.assignment_state a
+LEFT JOIN LATERAL (
+  SELECT o.document_id FROM fee_realizer.assignment_document o
+  WHERE o.assignment_id = a.assignment_id
+  ORDER BY o.withdrawn, EXISTS (
+    SELECT FROM invoicer.pay_line p JOIN invoicer.invoice_line USING (pay_line_id)
+    WHERE p.document_kind = 'assignment' AND p.document_id = o.document_id), o.due_date
+  LIMIT 1) d ON true
+WHERE a.assignment_id = :id
+
 -- name: companies
 -- The billing companies of a document, or of the document of an adjustment in force, whether it has
 -- lines or waits; or of a pay line.
@@ -32,6 +46,9 @@ WITH named AS (
   UNION SELECT document_id FROM fee_realizer.document_state WHERE source_id = :document_id)
 SELECT billing_company FROM invoicer.pay_line JOIN named USING (document_id)
 UNION SELECT billing_company FROM fee_realizer.held_document JOIN named USING (document_id)
+UNION SELECT billing_company FROM fee_realizer.assignment_state
+WHERE assignment_id = :document_id
+UNION SELECT billing_company FROM fee_realizer.assignment_document JOIN named USING (document_id)
 UNION SELECT billing_company FROM invoicer.pay_line WHERE pay_line_id = CAST(:pay_line_id AS bigint)
 
 -- name: lines
