@@ -9,7 +9,7 @@ from services.console.queries.snapshot import open_snapshot
 from services.fee_realizer.assignments.handlers import realizing
 from shared.verify import verify
 from tests.builders import COMPANY, command, node, placement, requirement
-from tests.handlers.assigned import HEADS, AssigningFirm, firm
+from tests.handlers.assigned import HEADS, RENT, AssigningFirm, firm
 
 __all__ = ["firm"]
 QUARTERLY = {"monthly_day": None, "quarterly_day": 15, "until_date": None}
@@ -83,6 +83,33 @@ async def test_an_earlier_price_is_credited_and_billed_again_when_it_is_confirme
     await firm.set(price="480.00", from_date="2026-03-01", text="Office")
     await firm.verified()
     assert len(await firm.open_lines()) == 3
+
+
+async def test_a_batch_that_closes_meanwhile_keeps_its_price(firm: AssigningFirm) -> None:
+    """A new price, or an end, that was computed before a batch closed credits nothing."""
+    await firm.set()
+    await firm.day(date(2026, 2, 1))
+    price = RENT | {"price": "480.00", "from_date": "2026-01-31"}
+    under_way = await firm.pipeline.tell(
+        "fee_realizer", "operator-commands", command("set-assignment", **price)
+    )
+    await firm.bill()
+    firm.pipeline.under_way.extend(under_way)
+    await firm.pipeline.settle()
+    await firm.pipeline.sweep()
+    later = amounts("480", "02-28", "03-31", "04-30", "05-31", "06-30")
+    assert await firm.open_lines() == later
+    assert [row["unconfirmed"] for row in await listed(firm)] == [1]
+    await firm.day(date(2026, 3, 1))
+    ended = command("end-assignment", assignment_id="A-1", last_date="2026-01-31")
+    under_way = await firm.pipeline.tell("fee_realizer", "operator-commands", ended)
+    await firm.bill()
+    firm.pipeline.under_way.extend(under_way)
+    await firm.pipeline.settle()
+    await firm.pipeline.sweep()
+    assert await firm.open_lines() == []
+    assert [row[2] for row in await firm.invoiced()] == ["500", "480"]
+    await firm.verified()
 
 
 async def test_quarters_single_dates_plans_and_the_node_that_is_billed(

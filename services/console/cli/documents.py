@@ -15,7 +15,7 @@ from services.console.cli.output import Column, finish
 if TYPE_CHECKING:
     from shared.broker.security import KafkaAccess
 
-app = typer.Typer(help="Timesheets, placements and charges that wait.", no_args_is_help=True)
+app = typer.Typer(help="Source documents that wait.", no_args_is_help=True)
 HELD = [
     Column("document_kind", "kind"),
     Column("document_id", "document", most=40),
@@ -29,7 +29,12 @@ PUBLISHERS = ("fee_realizer", "invoicer", "scheduler")
 PRICING_SECONDS = 600.0
 WAIT_SECONDS = 120.0
 Kind = Annotated[
-    str | None, option("Kind of the document.", "--kind", metavar="timesheet|placement|charge")
+    str | None,
+    option(
+        "Kind of the document: timesheet, placement, charge or assignment.",
+        "--kind",
+        metavar="KIND",
+    ),
 ]
 
 
