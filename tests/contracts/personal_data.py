@@ -79,6 +79,17 @@ PERSONAL: dict[str, Personal] = {
     ),
     "account_name": Personal(CLIENT, "name of a debtor; may be a person", BOOKS, STAYS),
     "exclude_debtors": Personal(CLIENT, "names of debtors", HISTORY, STAYS),
+    "workers": Personal(WORKER, "ids of the workers whom a batch is limited to", HISTORY, STAYS),
+    "documents": Personal(
+        WORKER, "ids of the timesheets that a batch is limited to", HISTORY, STAYS
+    ),
+    "chosen": Personal(WORKER, "what a batch was limited to, with ids of workers", BOOKS, STAYS),
+    "settings": Personal(
+        WORKER,
+        "settings of a preview, with ids of chosen workers; settings of a connection",
+        HISTORY,
+        STAYS,
+    ),
     "address": Personal(
         CLIENT, "postal address; of an e-mail its recipient", "until it is changed", STAYS
     ),
@@ -128,7 +139,7 @@ NOT_PERSONAL_TEXT = """
     position_type preview_id product_kind program project public_key rate rate_version
     realization_kind receipt remote remote_id remote_number remote_state request_key
     requirement_id requirement_ids role schedule sealed sealed_secrets series series_prefix service
-    settings sha256 source source_id state status steps tax_basis tax_code tax_date tax_regime
+    sha256 source source_id state status steps tax_basis tax_code tax_date tax_regime
     tax_totals tax_wording time_group time_type time_zone timesheet_id title topic totals unit
     value_sha256 variant warning what worker
 """

@@ -195,6 +195,10 @@ def test_groups_are_seen_chosen_and_left_out(typed: Type, data: Path, tmp_path: 
     assert refused(data, "batch", "generate", *company, "--digest", one["details"]["digest"])[
         "details"
     ]["settings"] == ["groups"]
+    unknown = refused(data, "batch", "preview", *company, "--document", "T-none")
+    assert (unknown["code"], unknown["details"]["ids"]) == ("unknown_document", ["T-none"])
+    chosen = typed("batch", "preview", *company, "--document", "T-alpha-1", "--worker", "W-1")
+    assert chosen["details"]["narrowed_to"] == {"documents": ["T-alpha-1"], "workers": ["W-1"]}
     assert (
         typed(
             "batch",

@@ -21,10 +21,12 @@ from services.console.cli.options import (
     AnyCompany,
     Company,
     CutOff,
+    Documents,
     Excluded,
     Groups,
     Limit,
     MissingTimesheets,
+    Workers,
     must_be_one_of,
     option,
     parsed,
@@ -79,6 +81,8 @@ def preview(
     group: Groups = None,
     exclude_debtor: Excluded = None,
     missing_timesheets: MissingTimesheets = None,
+    document: Documents = None,
+    worker: Workers = None,
 ) -> None:
     """Show what `batch generate` would do now, and store it with a digest for `batch generate
     --digest`.
@@ -91,6 +95,8 @@ def preview(
         groups=group or (),
         exclude_debtors=exclude_debtor or (),
         missing_timesheets=missing_timesheets,
+        documents=document or (),
+        workers=worker or (),
     )
 
 
@@ -111,6 +117,8 @@ def generate(
     group: Groups = None,
     exclude_debtor: Excluded = None,
     missing_timesheets: MissingTimesheets = None,
+    document: Documents = None,
+    worker: Workers = None,
 ) -> None:
     """Build, number and close the documents of all lines that are due up to the cut-off."""
     run.send(
@@ -124,6 +132,8 @@ def generate(
         groups=group or (),
         exclude_debtors=exclude_debtor or (),
         missing_timesheets=missing_timesheets,
+        documents=document or (),
+        workers=worker or (),
     )
 
 

@@ -158,6 +158,22 @@ Excluded = Annotated[
         metavar="ACCOUNT_NAME",
     ),
 ]
+Documents = Annotated[
+    list[str] | None,
+    option(
+        "Only this timesheet, placement or charge; the rest stays open; may be repeated.",
+        "--document",
+        metavar="ID",
+    ),
+]
+Workers = Annotated[
+    list[str] | None,
+    option(
+        "Only what this worker has, besides each --document; may be repeated.",
+        "--worker",
+        metavar="ID",
+    ),
+]
 MissingTimesheets = Annotated[
     str | None,
     option(

@@ -18,6 +18,7 @@ WORDS: Mapping[str, str] = {
     reasons.NO_ACCOUNT_NAME: "their billto node has no Account Name on its path",
     reasons.GROUP_NOT_CHOSEN: "the batch does not include their batch group",
     reasons.DEBTOR_LEFT_OUT: "the batch excludes their debtor",
+    reasons.DOCUMENT_NOT_CHOSEN: "the batch is limited to other documents",
     reasons.NO_TAX_RATE: "their tax code has no rate",
     reasons.ZERO_TOTAL: "they come to zero with the other lines of their document",
 }

@@ -19,8 +19,10 @@ class HealthCheck(InvoicerCommand):
 
 
 class FilteredBatchCommand(InvoicerCommand):
-    """A command that may bill some groups only and exclude debtors; their lines stay open.
+    """A command that may bill some groups, documents or workers only and exclude debtors.
 
+    What is left out stays open. `documents` and `workers` choose the lines of timesheets (or other
+    documents) by their ids and by worker: a line of either is in.
     The group `none` is the debtors without a time group. `missing_timesheets` overrides each
     debtor's own rule and needs a reason.
     """
@@ -28,6 +30,8 @@ class FilteredBatchCommand(InvoicerCommand):
     groups: Annotated[tuple[Identifier, ...], Field(strict=False, max_length=1_000)] = ()
     exclude_debtors: Annotated[tuple[Name, ...], Field(strict=False, max_length=10_000)] = ()
     missing_timesheets: MissingTimesheets | None = None
+    documents: Annotated[tuple[Identifier, ...], Field(strict=False, max_length=10_000)] = ()
+    workers: Annotated[tuple[Identifier, ...], Field(strict=False, max_length=10_000)] = ()
 
     @model_validator(mode="after")
     def _reasoned(self) -> "FilteredBatchCommand":

@@ -151,6 +151,7 @@ async def close(
         numbering,
         plan.documents,
         await buyers(connection, plan),
+        chosen=plan.batch_filter.chosen,
     )
     batch = closed.batch
     await note_ended_citations(
@@ -182,9 +183,11 @@ async def close(
         }
         | _passed_over(plan, closed.start),
         findings=findings,
+        after=plan.batch_filter.settings or None,
         subjects=[
             batch.batch_id,
             *(each.invoice_number for each in closed.documents[:MOST_DOCUMENTS]),
+            *sorted(plan.batch_filter.documents)[:MOST_DOCUMENTS],
         ],
         publish_after=closed.outbox_ids,
     )
@@ -193,7 +196,11 @@ async def close(
 def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:
     """Return the filter that the operator set."""
     return BatchFilter(
-        frozenset(command.groups), frozenset(command.exclude_debtors), command.missing_timesheets
+        frozenset(command.groups),
+        frozenset(command.exclude_debtors),
+        command.missing_timesheets,
+        documents=frozenset(command.documents),
+        workers=frozenset(command.workers),
     )
 
 
@@ -259,6 +266,7 @@ def plan_details(plan: BatchPlan, reason: str = "") -> dict[str, Any]:
         ],
         "parked_debtors": len(plan.parked),
         **({"reason": reason} if reason else {}),
+        **({"nothing_open_of": plan.without_lines[:MOST_NAMED]} if plan.without_lines else {}),
     } | ({"narrowed_to": plan.batch_filter.settings} if plan.batch_filter.settings else {})
 
 

@@ -49,7 +49,8 @@ class BatchPlan:
     """A batch that is selected and grouped, but not numbered.
 
     The lines are in the store's temporary tables. `zero`: the groups that come to zero and stay
-    open. `left_out`: lines by reason. `totals`: per currency.
+    open. `left_out`: lines by reason. `totals`: per currency. `without_lines`: chosen documents of
+    which no line is open.
     """
 
     company: BillingCompany
@@ -65,6 +66,7 @@ class BatchPlan:
     totals: Sequence[dict[str, object]]
     parked: Sequence[ParkedDebtor] = ()
     double_days: CountedIds = NONE
+    without_lines: Sequence[str] = ()
 
     @property
     def debtors(self) -> Sequence[Debtor]:
@@ -151,6 +153,8 @@ async def build(
         today=today,
         cut_off=up_to,
         with_digests=with_digests,
+        documents=request.batch_filter.documents,
+        workers=request.batch_filter.workers,
     )
     zero_document_debtors = frozenset(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents
@@ -181,6 +185,9 @@ async def build(
         totals=document_totals(documents),
         parked=parked,
         double_days=double_days,
+        without_lines=await selection.chosen_without_lines(
+            connection, request.batch_filter.documents
+        ),
     )
 
 

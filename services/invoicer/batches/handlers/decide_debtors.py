@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.batches.rules.batch_filter import (
     NO_FILTER,
     BatchFilter,
+    check_chosen,
     check_excluded_debtors,
     check_groups,
 )
 from services.invoicer.batches.rules.expected import TimesheetCount, count_timesheets
 from services.invoicer.batches.rules.grouping import Debtor, debtors, may_be_waiting, with_waiting
+from services.invoicer.batches.store import selection
 from services.invoicer.batches.store.expected import placements_for, timesheets_for
 from services.invoicer.debtors.rules.companies import BillingCompany, DebtorTerms
 from services.invoicer.debtors.rules.cycles import Span, TimeGroup
@@ -61,7 +63,7 @@ async def decide(
 ) -> DebtorDecisions:
     """Decide the debtors of a batch.
 
-    Refused if the batch filter names groups or debtors that do not exist.
+    Refused if the batch filter names groups, debtors, documents or workers that do not exist.
     """
     on = request.invoice_date or today
     own_terms = await companies.debtor_terms_for(connection, company.billing_company, on)
@@ -75,6 +77,11 @@ async def decide(
     used = {terms.time_group for terms in on_cut_off.values()} | {company.default_time_group}
     groups = await time_groups.time_groups_for(connection, used | batch_filter.groups)
     check_groups(batch_filter, known, groups, cut_off)
+    name = company.billing_company
+    unknown = await selection.unknown_documents(connection, name, batch_filter.documents)
+    check_chosen("document", unknown, name)
+    unknown = await selection.unknown_workers(connection, name, batch_filter.workers)
+    check_chosen("worker", unknown, name)
     missing = batch_filter.excluded.difference(names)
     if missing:
         account_names = await companies.account_names(connection, company.billing_company)

@@ -16,7 +16,7 @@ from shared.events.commands import RetryParked
 
 
 async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> Answer:
-    """Close a batch of the parked debtors, up to the same cut-off.
+    """Close a batch of the parked debtors, up to the same cut-off and of the same choice.
 
     Debtors that are still parked stay with that batch, with the reason that is true now.
     """
@@ -38,7 +38,13 @@ async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> 
         connection,
         command.billing_company,
         batch.cut_off,
-        BatchRequest(BatchFilter(only=batch.account_names)),
+        BatchRequest(
+            BatchFilter(
+                only=batch.account_names,
+                documents=frozenset(batch.chosen.get("documents", ())),
+                workers=frozenset(batch.chosen.get("workers", ())),
+            )
+        ),
         with_digests=True,
     )
     findings = await require_company_health(connection, plan)

@@ -1,4 +1,4 @@
-"""Limits a batch to some groups or debtors, or sets another rule for missing timesheets.
+"""Limits a batch to groups, debtors or documents, or sets another rule for missing timesheets.
 
 Lines that the filter leaves out stay open until a later batch bills them. The digest of a preview
 covers the filter.
@@ -22,13 +22,16 @@ class BatchFilter:
     """What an operator limits a batch to.
 
     `groups` empty: every group. `only`: just these debtors; None: every debtor.
-    `missing_timesheets` replaces each debtor's own rule.
+    `missing_timesheets` replaces each debtor's own rule. `documents` and `workers`: just the lines
+    of these documents and of these workers, whatever else is due; both empty: every line.
     """
 
     groups: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     missing_timesheets: str | None = None
     only: frozenset[str] | None = None
+    documents: frozenset[str] = frozenset()
+    workers: frozenset[str] = frozenset()
 
     def left_out(self, account_name: str, group: str) -> str:
         """Return the reason that leaves a debtor's lines out; empty if they may be in."""
@@ -48,8 +51,15 @@ class BatchFilter:
             "excluded debtors": sorted(self.excluded) or None,
             "rule for missing timesheets": self.missing_timesheets,
             "only debtors": None if self.only is None else sorted(self.only),
+            **self.chosen,
         }
         return {name: value for name, value in settings.items() if value is not None}
+
+    @property
+    def chosen(self) -> dict[str, list[str]]:
+        """The documents and workers that are chosen, by name; empty if every line is."""
+        chosen = {"documents": sorted(self.documents), "workers": sorted(self.workers)}
+        return {name: ids for name, ids in chosen.items() if ids}
 
     @property
     def written(self) -> str:
@@ -104,6 +114,20 @@ def check_excluded_debtors(unknown: Iterable[str], known: Iterable[str]) -> None
         else "see `backoffice batch groups` for the debtors",
         close=alike[:MOST_NAMED],
     )
+
+
+def check_chosen(kind: str, unknown: Iterable[str], billing_company: str) -> None:
+    """Refuse chosen documents or workers that are unknown. `kind`: document or worker."""
+    names = sorted(unknown)
+    if names:
+        named = f"{kind}s {_quoted(names)} are" if len(names) > 1 else f"{kind} {names[0]!r} is"
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        raise Refused(
+            f"unknown_{kind}",
+            f"{named} unknown{more} to {billing_company}",
+            "see `backoffice pay-lines list` for what is open, and choose again",
+            ids=names[:MOST_NAMED],
+        )
 
 
 def _quoted(names: Iterable[str]) -> str:

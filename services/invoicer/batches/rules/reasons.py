@@ -15,6 +15,7 @@ NO_ACCOUNT_NAME = "no_account_name"
 GROUP_NOT_CHOSEN = "group_not_chosen"
 DEBTOR_LEFT_OUT = "debtor_left_out"
 DEBTOR_PARKED = "debtor_parked"
+DOCUMENT_NOT_CHOSEN = "document_not_chosen"
 WAITS_FOR_TIMESHEETS = "waits_for_timesheets"
 NO_TAX_RATE = "no_tax_rate"
 ZERO_TOTAL = "zero_total"
@@ -31,6 +32,7 @@ REASONS = (
     GROUP_NOT_CHOSEN,
     DEBTOR_LEFT_OUT,
     DEBTOR_PARKED,
+    DOCUMENT_NOT_CHOSEN,
     WAITS_FOR_TIMESHEETS,
     NO_TAX_RATE,
     ZERO_TOTAL,

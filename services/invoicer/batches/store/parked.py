@@ -1,7 +1,7 @@
 """Stores the debtors that a batch parked, until a later batch bills them."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,16 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
 from services.invoicer.invoices.store.closing import Batch
 from shared.database import columns, joined_rows, kinds_of, rows, run
+from shared.stored import as_json
 
 _PARKED = kinds_of("account_name text, code text, message text, ids jsonb")
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedIn:
-    """The cut-off of a batch, and the debtors that it parked and that are not billed yet."""
+    """The cut-off of a batch, and the debtors that it parked and that are not billed yet.
+
+    `chosen`: the documents and workers that the batch is limited to, by name.
+    """
 
     cut_off: date
     account_names: frozenset[str]
+    chosen: Mapping[str, Sequence[str]]
 
 
 async def add_parked(
@@ -72,7 +77,7 @@ async def parked_in(
     """
     found = await rows(
         connection,
-        "SELECT b.cut_off_date, p.account_name FROM invoicer.batch b"
+        "SELECT b.cut_off_date, b.chosen, p.account_name FROM invoicer.batch b"
         " LEFT JOIN invoicer.parked_debtor p"
         " ON p.batch_id = b.batch_id AND p.billed_in_batch IS NULL"
         " WHERE b.batch_id = :id AND b.billing_company = :company",
@@ -84,4 +89,5 @@ async def parked_in(
     return ParkedIn(
         found[0].cut_off_date,
         frozenset(row.account_name for row in found if row.account_name is not None),
+        as_json(found[0].chosen) or {},
     )

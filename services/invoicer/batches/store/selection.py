@@ -25,10 +25,10 @@ document that an open credit corrects: location_no, node, account_name, debtor_n
 `credits.store` makes both tables with the columns that closing reads. Afterwards only `spread_tax`,
 `exclude_groups` and `exclude_debtors` change `selected_line`. All other tables here are private:
 `open_credit`, `credit_decision`, `node_decision`, `snoozed_line`, `line_to_price`,
-`document_terms`, `tax_span`, `currency_decimals`.
+`line_not_chosen`, `document_terms`, `tax_span`, `currency_decimals`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -180,8 +180,12 @@ async def select_lines(
     today: date,
     cut_off: date,
     with_digests: bool,
+    documents: Collection[str] = (),
+    workers: Collection[str] = (),
 ) -> SelectedGroups:
     """Apply the decisions to every open line and add up the lines that are in.
+
+    `documents`, `workers`: only their lines may be in; both empty: every line may.
 
     `with_digests`: with what the seal of a closed document needs.
     """
@@ -191,11 +195,22 @@ async def select_lines(
     await run(connection, f"ANALYZE line_location, open_credit, {', '.join(_DECISION_TABLES)}")
     await run(connection, _query("node_decisions"), cut_off=cut_off)
     unpriced = await run(connection, _query("lines_to_price"), company=company.billing_company)
+    not_chosen = await run(
+        connection,
+        _query("lines_not_chosen"),
+        company=company.billing_company,
+        limited=bool(documents or workers),
+        documents=sorted(documents),
+        workers=sorted(workers),
+    )
     credits = await run(connection, _query("credit_decisions"), today=today)
     snoozes = await run(
         connection, _query("snoozed_lines"), company=company.billing_company, today=today
     )
-    await run(connection, "ANALYZE node_decision, credit_decision, snoozed_line, line_to_price")
+    await run(
+        connection,
+        "ANALYZE node_decision, credit_decision, snoozed_line, line_to_price, line_not_chosen",
+    )
     (located,) = await rows(
         connection,
         "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines"
@@ -212,6 +227,7 @@ async def select_lines(
             has_snoozes=str(snoozes > 0).lower(),
             has_unpriced=str(unpriced > 0).lower(),
             timesheet=_TIMESHEET if company.invoice_per_timesheet else "",
+            has_choice=str(not_chosen > 0).lower(),
         ),
         company=company.billing_company,
         today=today,
@@ -307,6 +323,33 @@ async def left_out(connection: AsyncConnection) -> dict[str, int]:
         reasons.REASONS[row.exclusion_reason - 1]: row.lines
         for row in await rows(connection, _query("left_out"))
     }
+
+
+async def unknown_documents(
+    connection: AsyncConnection, company: str, ids: Collection[str]
+) -> list[str]:
+    """Return the ids that are no document of a company."""
+    return await _ids(connection, "unknown_documents", ids, company=company)
+
+
+async def unknown_workers(
+    connection: AsyncConnection, company: str, ids: Collection[str]
+) -> list[str]:
+    """Return the workers of whom a company never had a line."""
+    return await _ids(connection, "unknown_workers", ids, company=company)
+
+
+async def chosen_without_lines(connection: AsyncConnection, ids: Collection[str]) -> list[str]:
+    """Return the chosen documents of which no line is open, in order."""
+    return await _ids(connection, "chosen_without_lines", ids)
+
+
+async def _ids(
+    connection: AsyncConnection, query: str, ids: Collection[str], **values: object
+) -> list[str]:
+    if not ids:
+        return []
+    return [row.id for row in await rows(connection, _query(query), ids=sorted(ids), **values)]
 
 
 async def documents_to_note(connection: AsyncConnection, company: str) -> list[DocKey]:

@@ -1,6 +1,6 @@
 -- Select the open lines of a batch into temporary tables, which `selection.py` describes.
 -- The store fills in the parts in braces: the numbers of the reasons in `rules.reasons`, and in
--- `selected_lines` also the way to the pay lines and whether three of the joined tables have rows.
+-- `selected_lines` also the way to the pay lines and whether four of the joined tables have rows.
 
 -- name: open_credits
 -- The open lines that correct an invoiced line, with that line and what was credited of it before.
@@ -67,6 +67,16 @@ JOIN invoicer.open_line o
   ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
 WHERE p.billing_company = :company
 
+-- name: lines_not_chosen
+-- The open lines of documents and workers that a batch does not choose; none if it chooses nothing.
+CREATE TEMP TABLE line_not_chosen ON COMMIT DROP AS
+SELECT o.pay_line_id
+FROM invoicer.open_line o
+JOIN invoicer.pay_line p ON p.pay_line_id = o.pay_line_id
+WHERE :limited AND o.billing_company = :company
+  AND p.document_id <> ALL(CAST(:documents AS text[]))
+  AND p.worker_id <> ALL(CAST(:workers AS text[]))
+
 -- name: node_decisions
 -- What the selection needs to know of the node that a line is at, in one narrow row.
 CREATE TEMP TABLE node_decision ON COMMIT DROP AS
@@ -110,6 +120,8 @@ FROM (
                   WHEN k.week_ending IS NULL AND k.effective_date > d.products_to
                     THEN {after_cut_off}
                   WHEN d.exclusion_reason <> 0 THEN d.exclusion_reason
+                  WHEN k.pay_line_id IN (SELECT c.pay_line_id FROM line_not_chosen c)
+                    THEN {document_not_chosen}
                   WHEN d.waits AND k.week_ending IS NOT NULL THEN {waits_for_timesheets}
                   ELSE 0 END AS exclusion_reason
       FROM open_credit k
@@ -174,6 +186,7 @@ FROM (
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to
                 THEN s.week_reason
               WHEN s.exclusion_reason <> 0 THEN s.exclusion_reason
+              WHEN c.pay_line_id IS NOT NULL THEN {document_not_chosen}
               WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL
                 AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}
@@ -194,6 +207,7 @@ FROM (
     AND coalesce(p.tax_date, o.effective_date) < t.to_date
   LEFT JOIN snoozed_line z ON {has_snoozes} AND z.pay_line_id = o.pay_line_id
   LEFT JOIN line_to_price w ON {has_unpriced} AND w.pay_line_id = o.pay_line_id
+  LEFT JOIN line_not_chosen c ON {has_choice} AND c.pay_line_id = o.pay_line_id
   WHERE o.billing_company = :company
   OFFSET 0) l) q
 WINDOW of_group AS (
@@ -273,6 +287,32 @@ WHERE exclusion_reason = 0 AND debtor_no = ANY(CAST(:debtors AS integer[]))
 -- How many open lines are out, by reason.
 SELECT exclusion_reason, count(*) AS lines FROM selected_line
 WHERE exclusion_reason <> 0 GROUP BY exclusion_reason ORDER BY exclusion_reason
+
+-- name: unknown_documents
+-- The ids that are no document of a company: it has no line of them, and no company has one of
+-- those that wait, or have no value.
+SELECT n.id FROM unnest(CAST(:ids AS text[])) AS n(id)
+WHERE NOT EXISTS (
+  SELECT FROM invoicer.pay_line p WHERE p.document_id = n.id AND p.billing_company = :company)
+AND (EXISTS (SELECT FROM invoicer.pay_line p WHERE p.document_id = n.id)
+     OR NOT EXISTS (SELECT FROM fee_realizer.document_state d WHERE d.document_id = n.id))
+
+-- name: unknown_workers
+-- The workers of whom a company never had a line. The open lines are searched first.
+SELECT n.id FROM unnest(CAST(:ids AS text[])) AS n(id)
+WHERE n.id NOT IN (
+  SELECT p.worker_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)
+  WHERE o.billing_company = :company)
+AND NOT EXISTS (
+  SELECT FROM invoicer.pay_line p WHERE p.billing_company = :company AND p.worker_id = n.id)
+
+-- name: chosen_without_lines
+-- The chosen documents of which no line is open.
+SELECT n.id FROM unnest(CAST(:ids AS text[])) AS n(id)
+WHERE NOT EXISTS (
+  SELECT FROM selected_line k JOIN invoicer.pay_line p USING (pay_line_id)
+  WHERE p.document_id = n.id)
+ORDER BY n.id
 
 -- name: documents_to_note
 -- The timesheets and occurrences of assignments with closed credits and open debits, and those that

@@ -5,7 +5,7 @@ The caller holds the exclusive lock of the billing company and has filled the te
 last row that the transaction changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -78,8 +78,13 @@ async def close_documents(
     numbering: Numbering,
     documents: Sequence[Document],
     buyers: Sequence[Buyer],
+    *,
+    chosen: Mapping[str, Sequence[str]] | None = None,
 ) -> ClosedDocuments:
-    """Number documents, set their due dates and buyers, and store them as one batch."""
+    """Number documents, set their due dates and buyers, and store them as one batch.
+
+    `chosen`: the documents and workers that the batch is limited to; empty: none.
+    """
     check_tax_parts([each.group for each in documents])
     batch = Batch(
         batch_id=closing.batch_id(numbering.invoice_date, command.command_id),
@@ -92,6 +97,7 @@ async def close_documents(
         reason=command.reason,
         generated_at=now(),
         closed_on=today_of(company.time_zone),
+        chosen=chosen or {},
     )
     due = {
         terms: due_date(batch.invoice_date, terms)

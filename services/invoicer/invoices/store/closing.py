@@ -10,9 +10,10 @@ transaction.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pydantic_core import to_json
@@ -59,7 +60,7 @@ class NumberedDocument(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The head of a batch."""
+    """The head of a batch. `chosen`: the documents and workers that it is limited to."""
 
     batch_id: str
     company: BillingCompany
@@ -71,6 +72,7 @@ class Batch(NamedTuple):
     reason: str
     generated_at: datetime
     closed_on: date
+    chosen: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def batch_id(invoice_date: date, command_id: str) -> str:
@@ -99,6 +101,7 @@ async def add_batch(
         reason=batch.reason,
         at=batch.generated_at,
         closed_on=batch.closed_on,
+        chosen=json.dumps(batch.chosen) if batch.chosen else None,
     )
 
 

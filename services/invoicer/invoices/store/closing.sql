@@ -2,9 +2,11 @@
 -- the row of a batch
 INSERT INTO invoicer.batch
   (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number,
-   documents, line_count, totals, actor, reason, generated_at, closed_on)
+   documents, line_count, totals, actor, reason, generated_at, closed_on,
+   chosen)
 VALUES (:batch_id, :company, :command_id, :cut_off, :invoice_date, :first, :last,
-  :documents, :lines, CAST(:totals AS jsonb), :actor, :reason, :at, :closed_on)
+  :documents, :lines, CAST(:totals AS jsonb), :actor, :reason, :at, :closed_on,
+  CAST(CAST(:chosen AS text) AS jsonb))
 
 -- name: close_lines
 -- removes the selected lines from the open ones

@@ -6,6 +6,7 @@ The reason is the first thing that must change.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -242,6 +243,8 @@ async def _explain_open(
             explanation = Explanation(error.code, error.message, error.fix)
         elif snooze is not None:
             explanation = _snoozed(reason, line, snooze)
+        elif not reason and (batch := await store.limiting_batch(connection, line)) is not None:
+            explanation = _not_chosen(line, batch, plan.cut_off)
         elif reason == reasons.NOT_IN_CYCLE:
             explanation = _not_in_cycle(line, plan, debtors[debtor_no])
         else:
@@ -257,6 +260,17 @@ def _snoozed(reason: str, line: Any, snooze: Any) -> Explanation:
         f"pay line {line.pay_line_id} is on hold {until}: {snooze.reason}"
         f" (by {snooze.actor}, {snooze.snoozed_at:%Y-%m-%d %H:%M} UTC)",
         f"`backoffice pay-lines release {line.pay_line_id}`",
+    )
+
+
+def _not_chosen(line: Any, batch: Any, cut_off: date) -> Explanation:
+    """Explain a line that is ready, and that the last batch left out for others."""
+    return Explanation(
+        reasons.DOCUMENT_NOT_CHOSEN,
+        f"batch {batch.batch_id}, up to {batch.cut_off_date}, was limited to other documents than"
+        f" {line.document_id}; nothing else prevents it: pay line {line.pay_line_id} is in the"
+        f" next batch up to {cut_off}",
+        "bill the rest: `backoffice batch generate` without --document and --worker",
     )
 
 

@@ -87,5 +87,16 @@ async def snooze_of(connection: AsyncConnection, line: Any) -> Any | None:
     return await _first(connection, QUERIES["snooze"], kind=kind, id=document_id, key=key)
 
 
+async def limiting_batch(connection: AsyncConnection, line: Any) -> Any | None:
+    """Return the last batch of a line's company, if it was limited to other documents."""
+    return await _first(
+        connection,
+        QUERIES["limiting_batch"],
+        company=line.billing_company,
+        document_id=line.document_id,
+        worker_id=line.worker_id,
+    )
+
+
 async def _first(connection: AsyncConnection, query: str, **values: Any) -> Any | None:
     return next(iter(await rows(connection, query, **values)), None)

@@ -55,7 +55,7 @@ UNION SELECT billing_company FROM invoicer.pay_line WHERE pay_line_id = CAST(:pa
 -- Pay lines with the place of each: open, replaced, or on a closed document.
 SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no,
        p.line_key, p.description, p.effective_date, p.week_ending, p.billto_node, p.tax_code,
-       p.currency, o.pay_line_id IS NOT NULL AS open, r.replaced_by_realization,
+       p.currency, p.worker_id, o.pay_line_id IS NOT NULL AS open, r.replaced_by_realization,
        p.corrects_invoice_id, p.quantity, p.amount, i.invoice_number, i.invoice_date
 FROM invoicer.pay_line p
 LEFT JOIN invoicer.open_line o
@@ -87,3 +87,12 @@ FROM invoicer.write_off WHERE document_kind = :kind AND document_id = :id
 -- The snooze of a line key.
 SELECT reason, actor, snoozed_at, until_date FROM invoicer.snooze
 WHERE document_kind = :kind AND document_id = :id AND line_key = :key
+
+-- name: limiting_batch
+-- The last batch of a company, if it was limited to other documents than this one.
+SELECT batch_id, cut_off_date FROM (
+  SELECT batch_id, cut_off_date, chosen FROM invoicer.batch
+  WHERE billing_company = :company ORDER BY generated_at DESC, batch_id LIMIT 1) b
+WHERE chosen IS NOT NULL
+  AND NOT coalesce(chosen -> 'documents' @> to_jsonb(CAST(:document_id AS text)), false)
+  AND NOT coalesce(chosen -> 'workers' @> to_jsonb(CAST(:worker_id AS text)), false)
