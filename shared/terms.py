@@ -11,7 +11,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Literal
 
-DocumentKind = Literal["timesheet", "placement", "charge", "assignment"]
+DocumentKind = Literal["timesheet", "placement", "charge", "retainer", "assignment"]
 DocumentType = Literal["invoice", "credit-note"]
 LineKind = Literal["timesheet", "product"]
 BilltoLevel = Literal["company", "client", "office"]

@@ -9,8 +9,8 @@ of that day.
 
 Consumes: `requirement-changed`, `timesheet-approved`, `placement-created`; of `operator-commands`
 set-billing-company, set-catalog-item, set-assignment, end-assignment, confirm-assignment,
-set-bill-rate, confirm-rates, rates-impact, retry-document, republish and the commands about its
-dead letters.
+settle-retainer, set-bill-rate, confirm-rates, rates-impact, retry-document, republish and the
+commands about its dead letters.
 Publishes: `pay-lines-realized`, `document-held`, `document-released`, `command-results`, its dead
 letters.
 

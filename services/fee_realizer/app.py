@@ -14,11 +14,11 @@ from services.fee_realizer.assignments.handlers.realizing import realize_occurre
 from services.fee_realizer.catalog.handlers import on_set_catalog_item
 from services.fee_realizer.companies.handlers import on_set_billing_company, record_today_once
 from services.fee_realizer.rates import handlers as rates
-from services.fee_realizer.requirements.handlers import on_requirement_changed
 from services.fee_realizer.sources.handlers import commands, personal_data, pricing
 from services.fee_realizer.sources.handlers.arrivals import (
     on_charge_added,
     on_placement_created,
+    on_requirement_changed,
     on_timesheet_approved,
 )
 from services.fee_realizer.sources.store import messages, realizations
@@ -47,6 +47,7 @@ from shared.events.commands import (
     SetBillingCompany,
     SetBillRate,
     SetCatalogItem,
+    SettleRetainer,
 )
 
 NAME = "fee_realizer"
@@ -72,6 +73,7 @@ HANDLERS: dict[type[Any], CommandHandler] = {
     SetAssignment: assignments.on_set_assignment,
     EndAssignment: assignments.on_end_assignment,
     ConfirmAssignment: assignments.on_confirm_assignment,
+    SettleRetainer: commands.on_settle_retainer,
     SetBillRate: rates.on_set_bill_rate,
     RatesImpact: rates.on_rates_impact,
     ConfirmRates: rates.on_confirm_rates,
@@ -91,6 +93,7 @@ DISPATCHER: CommandDispatcher = CommandDispatcher(
         ),
         RetryDocument: commands.companies_of,
         AddCharge: commands.companies_of_charge,
+        SettleRetainer: commands.companies_of_retainer,
     },
 )
 MESSAGE_BUILDERS: dict[str, MessageBuilder] = {

@@ -55,6 +55,21 @@ class Engagement(AtsMessage):
     po_number: Name = ""
 
 
+class Retainer(AtsMessage):
+    """What a client pays when a requirement is approved: a placement product of the catalog.
+
+    It is taken off the earliest instalments of the fees of the requirement's placements. `amount`,
+    in the currency of the requirement, wins over that of the item. `approved_on`: the day of the
+    approval, if no status has it. `refundable`: a guarantee gives it back, after the instalments.
+    """
+
+    item_id: Identifier
+    amount: Annotated[Decimal, DecimalString(places=4, digits=12, ge="0")] | None = None
+    approved_on: Day | None = None
+    refundable: bool = False
+    po_number: Name = ""
+
+
 class RequirementChanged(AtsMessage):
     """A requirement: who bills it, for which office, its statuses and its rates over time."""
 
@@ -67,6 +82,7 @@ class RequirementChanged(AtsMessage):
     statuses: Annotated[tuple[StatusFrom, ...], Field(strict=False, max_length=1000)] = ()
     rates: Annotated[tuple[RateFrom, ...], Field(strict=False, max_length=5000)] = ()
     engagement: Engagement = Engagement()
+    retainer: Retainer | None = None
 
     @model_validator(mode="after")
     def _one_value_a_date(self) -> "RequirementChanged":

@@ -100,6 +100,11 @@ COMMANDS = {
     },
     "end-assignment": {"assignment_id": "RENT-1", "last_date": "2026-04-30"},
     "confirm-assignment": {"assignment_id": "RENT-1", "from_date": "2026-03-01"},
+    "settle-retainer": {
+        "requirement_id": "REQ-1",
+        "excess": "credit",
+        "reason": "the placement is smaller than agreed",
+    },
     "set-bill-rate": {
         "requirement_id": "REQ-1",
         "time_type": "REG",
@@ -246,7 +251,8 @@ _DELIVERED: dict[str, Any] = {
 
 EXAMPLES: dict[str, BaseModel] = {
     "requirement-changed": builders.requirement(
-        engagement={"project": "Ward 7", "cost_center": "CC-1", "po_number": "PO-9"}
+        engagement={"project": "Ward 7", "cost_center": "CC-1", "po_number": "PO-9"},
+        retainer={"item_id": "RETAINER", "amount": "4000.00", "approved_on": "2026-02-02"},
     ),
     "billto-changed": builders.node(
         parent_id="client-1", address="1 Main Street\nNew York", tax_id="12-3456789"

@@ -57,6 +57,8 @@ CHANGING = {
     "assignments end",
     "assignments confirm",
     "assignments import",
+    "retainers keep",
+    "retainers credit",
     "people set",
     "keys add",
     "keys rotate",

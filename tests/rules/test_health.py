@@ -104,6 +104,18 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "debtor",
         {"counts": {"one_name_two_addresses": CountedIds(1, ("Mercy",))}},
     ),
+    (
+        "retainer_exceeds_fee",
+        "warning",
+        "document",
+        {"retainers": {"retainer_exceeds_fee": {"REQ-1": "1,000.00 USD"}}},
+    ),
+    (
+        "retainer_without_placement",
+        "warning",
+        "document",
+        {"retainers": {"retainer_without_placement": {"REQ-1": "4,000.00 USD"}}},
+    ),
     ("leaver", "warning", "document", {"counts": {"leaver": CountedIds(1, ("P-1",))}}),
     (
         "account_names_look_alike",

@@ -146,6 +146,14 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
     assert history[1]["before"]["payment_terms"] == "net:15"
 
 
+def choose_timesheets(typed: Type, data: Path, company: tuple[str, ...]) -> None:
+    """Preview one timesheet and those of a worker; a timesheet that is unknown is refused."""
+    unknown = refused(data, "batch", "preview", *company, "--document", "T-none")
+    assert (unknown["code"], unknown["details"]["ids"]) == ("unknown_document", ["T-none"])
+    chosen = typed("batch", "preview", *company, "--document", "T-alpha-1", "--worker", "W-1")
+    assert chosen["details"]["narrowed_to"] == {"documents": ["T-alpha-1"], "workers": ["W-1"]}
+
+
 def test_groups_are_seen_chosen_and_left_out(typed: Type, data: Path, tmp_path: Path) -> None:
     """The batch groups of a cut-off, a preview and a batch of one group without a debtor, and
     the rest later.
@@ -195,10 +203,7 @@ def test_groups_are_seen_chosen_and_left_out(typed: Type, data: Path, tmp_path: 
     assert refused(data, "batch", "generate", *company, "--digest", one["details"]["digest"])[
         "details"
     ]["settings"] == ["groups"]
-    unknown = refused(data, "batch", "preview", *company, "--document", "T-none")
-    assert (unknown["code"], unknown["details"]["ids"]) == ("unknown_document", ["T-none"])
-    chosen = typed("batch", "preview", *company, "--document", "T-alpha-1", "--worker", "W-1")
-    assert chosen["details"]["narrowed_to"] == {"documents": ["T-alpha-1"], "workers": ["W-1"]}
+    choose_timesheets(typed, data, company)
     assert (
         typed(
             "batch",
@@ -330,3 +335,24 @@ def test_a_batch_is_sent_by_email_and_one_comes_back(
         assert set(server.recipients().values()) == {2}
         assert typed("send", "account", *company)["state"] == "ready"
         assert "ap@client.example" in shown(data, "send", "list")
+
+
+def test_a_retainer_is_listed_and_its_excess_kept(typed: Type, tmp_path: Path) -> None:
+    """What no fee takes of it is left to decide, until an operator keeps it with a reason."""
+    facts(typed, tmp_path, "retained")
+    item = {"item_id": "retainer", "name": "Retainer", "amount": "4000.00", "currency": "USD"}
+    (tmp_path / "items.json").write_text(json.dumps([item]))
+    typed("catalog", "set", tmp_path / "items.json")
+    company = {"billing_company": "retained", "office_id": "office-retained"}
+    retained = builders.requirement("R-retained", 2, retainer={"item_id": "retainer"}, **company)
+    publish(typed, tmp_path, "requirement-changed", retained)
+    lines_of(typed, "retained", 1)
+    listing = ("retainers", "list", "--billing-company", "retained")
+    (one,) = typed(*listing)["retainers"]
+    assert (one["amount"], one["set_off"], one["undecided"]) == ("4000.00", "0.00", "4000.00")
+    kept = typed("retainers", "keep", "R-retained", "--reason", "agreed")
+    assert kept["message"] == "4,000.00 USD of the retainer of R-retained are kept"
+    (one,) = typed(*listing)["retainers"]
+    assert (one["kept"], one["undecided"]) == ("4000.00", "0.00")
+    history = typed("history", "R-retained")["entries"]
+    assert ("settle-retainer", "agreed") in [(each["what"], each["reason"]) for each in history]

@@ -21,6 +21,7 @@ MODULES = {
     "charges": ("charges",),
     "taxes": ("tax",),
     "assignments": ("assignments",),
+    "retainers": ("retainers",),
     "templates": ("template",),
     "opening": ("opening", "export"),
     "time_groups": ("time-groups",),

@@ -31,7 +31,7 @@ WAIT_SECONDS = 120.0
 Kind = Annotated[
     str | None,
     option(
-        "Kind of the document: timesheet, placement, charge or assignment.",
+        "Kind of the document: timesheet, placement, charge, retainer or assignment.",
         "--kind",
         metavar="KIND",
     ),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from services.console.importing.csv_rows import Problems
 from services.console.importing.folder import (
@@ -193,10 +193,18 @@ def _requirements(
                 currency=row.currency,
                 statuses=statuses_after(before.statuses if before else (), row, today),
                 rates=rates,
-                **({"engagement": before.engagement} if before else {}),
+                **_kept(before),
             )
         elif before is not None:
             yield before.model_copy(update={"rates": rates})
+
+
+def _kept(before: RequirementChanged | None) -> dict[str, Any]:
+    """The fields that the file has no column for, as they are stored."""
+    if before is None:
+        return {}
+    retainer = {"retainer": before.retainer} if before.retainer else {}
+    return {"engagement": before.engagement, **retainer}
 
 
 def statuses_after(

@@ -158,11 +158,20 @@ def _occurrence(occurrence: Mapping[str, Any]) -> str:
     return f"{price}, due {occurrence['due_date']}, set by {occurrence['set_by']}{confirmed}"
 
 
+def _requirement(requirement: Mapping[str, Any]) -> str:
+    """The retainer of a revision of a requirement."""
+    retainer = requirement.get("retainer")
+    if not retainer:
+        return "no retainer"
+    return f"{retainer.get('amount') or 'amount of'} {retainer['item_id']}"
+
+
 REVISIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "timesheet": _revision,
     "placement": _placement,
     "charge": _charge,
     "assignment": _occurrence,
+    "retainer": _requirement,
 }
 
 

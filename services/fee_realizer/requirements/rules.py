@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from shared.events.ats import RateFrom
+from shared.events.ats import RateFrom, Retainer
 from shared.money import plain
 
 HOUR = "HUR"
@@ -115,6 +115,7 @@ class Requirement:
     cost_center: str = ""
     po_number: str = ""
     rate_book: int = 0
+    retainer: Retainer | None = None
     statuses: tuple[StatusFrom, ...] = ()
     rates: tuple[RateVersion, ...] = ()
     confirmations: tuple[RateConfirmation, ...] = ()

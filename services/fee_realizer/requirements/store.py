@@ -14,7 +14,7 @@ RequirementRevision = tuple[str, int]  # requirement id, revision
 FIELDS = ("billing_company", "office_id", "job_title", "currency")
 ENGAGEMENT_FIELDS = ("project", "cost_center", "po_number")
 REQUIREMENT = kinds_of(
-    "requirement_id text, revision bigint, rate_book integer, body text"
+    "requirement_id text, revision bigint, rate_book integer, body text, retainer text"
 ) | dict.fromkeys((*FIELDS, *ENGAGEMENT_FIELDS), "text")
 STATUS = kinds_of("requirement_id text, from_date date, status text, position_type text")
 RATE_KEY = kinds_of(
@@ -117,6 +117,7 @@ async def save_requirements(
     values = [
         (
             *(update.requirement_id, update.revision, update.rate_book, update.body),
+            event.retainer.model_dump_json() if event.retainer else None,
             *(getattr(event, name) for name in FIELDS),
             *(getattr(event.engagement, name) for name in ENGAGEMENT_FIELDS),
         )
@@ -126,6 +127,7 @@ async def save_requirements(
         connection,
         "UPDATE fee_realizer.requirement r SET known = true, revision = s.revision,"
         " rate_book = s.rate_book, body = CAST(s.body AS jsonb),"
+        " retainer = CAST(s.retainer AS jsonb),"
         f" {', '.join(f'{name} = s.{name}' for name in names)}"
         f" FROM {unnested(REQUIREMENT)} WHERE r.requirement_id = s.requirement_id",
         **by_column(REQUIREMENT, values),

@@ -72,6 +72,7 @@ from shared.events.commands.opening import (
     SetOpeningNumber,
 )
 from shared.events.commands.rates import ConfirmRates, RatesImpact, SetBillRate
+from shared.events.commands.retainers import SettleRetainer
 from shared.events.commands.settings import (
     Period,
     SetBillingCompany,
@@ -88,6 +89,7 @@ AnyCommand = (
     | SetAssignment
     | EndAssignment
     | ConfirmAssignment
+    | SettleRetainer
     | SetBillRate
     | ConfirmRates
     | RatesImpact

@@ -55,6 +55,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.ConfirmAssignment: Permission(_MANAGER, "looked-up"),
     commands.SetBillRate: Permission(_MANAGER, "looked-up"),
     commands.ConfirmRates: Permission(_MANAGER, "looked-up"),
+    commands.SettleRetainer: Permission(_MANAGER, "looked-up"),
     commands.GenerateBatch: Permission(_MANAGER),
     commands.RetryParked: Permission(_MANAGER),
     commands.CreditInvoice: Permission(_MANAGER),

@@ -56,7 +56,8 @@ CREATE TABLE fee_realizer.requirement (
   po_number text NOT NULL DEFAULT '',
   -- Counts the changes of the bill rates. A line cites the number from which it was priced.
   rate_book integer NOT NULL DEFAULT 0,
-  body jsonb
+  body jsonb,
+  retainer jsonb
 );
 CREATE INDEX requirement_company ON fee_realizer.requirement (billing_company);
 
@@ -74,6 +75,30 @@ CREATE TABLE fee_realizer.requirement_status (
   status text NOT NULL,
   position_type text NOT NULL,
   PRIMARY KEY (requirement_id, from_date)
+);
+
+-- The retainers of requirements: the row is the lock of all that price from one. Amount and
+-- currency are NULL until its catalog item is known; `kept` and `credited` are what operators
+-- decided of an excess over the fees.
+CREATE TABLE fee_realizer.retainer (
+  requirement_id text PRIMARY KEY REFERENCES fee_realizer.requirement,
+  amount numeric(20,4),
+  currency text,
+  kept numeric(20,4) NOT NULL DEFAULT 0,
+  credited numeric(20,4) NOT NULL DEFAULT 0
+);
+
+-- What each placement takes off a retainer: at most its fee. `refund`: what a guarantee gives back
+-- beyond the instalments.
+CREATE TABLE fee_realizer.retainer_use (
+  requirement_id text NOT NULL REFERENCES fee_realizer.retainer,
+  placement_id text NOT NULL,
+  start_date date NOT NULL,
+  fee numeric(20,4) NOT NULL,
+  set_off numeric(20,4) NOT NULL,
+  refund numeric(20,4) NOT NULL,
+  last_day date,
+  PRIMARY KEY (requirement_id, placement_id)
 );
 
 -- A rate version is (requirement, time type, from-date, price): an edited price is a new version.
@@ -154,7 +179,7 @@ CREATE TABLE fee_realizer.catalog_item (
 -- both.
 CREATE TABLE fee_realizer.source_document (
   document_kind text NOT NULL
-    CHECK (document_kind IN ('timesheet', 'placement', 'charge', 'assignment')),
+    CHECK (document_kind IN ('timesheet', 'placement', 'charge', 'retainer', 'assignment')),
   document_id text NOT NULL CHECK (length(document_id) <= 200),
   -- The timesheet or placement and its revision in force.
   source_id text NOT NULL DEFAULT '',
@@ -289,7 +314,7 @@ CREATE TABLE fee_realizer.business_date (
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.business_date TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate,
   fee_realizer.requirement, fee_realizer.requirement_status, fee_realizer.catalog_item,
-  fee_realizer.source_document TO fee_realizer;
+  fee_realizer.retainer, fee_realizer.source_document TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision,
   fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_version,
@@ -303,7 +328,8 @@ GRANT UPDATE (body) ON fee_realizer.source_revision TO fee_realizer;  -- of a fo
 GRANT UPDATE (until_book) ON fee_realizer.rate_version TO fee_realizer;
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
   TO fee_realizer;
-GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realizer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue, fee_realizer.retainer_use
+  TO fee_realizer;
 
 -- Views for other services, which read the data of fee_realizer only through them.
 
@@ -392,6 +418,26 @@ CREATE VIEW fee_realizer.ended_placement AS
 CREATE VIEW fee_realizer.guaranteed_item AS
   SELECT item_id FROM fee_realizer.catalog_item WHERE guarantee IS NOT NULL;
 
+-- Retainers with what placements take off them and what is left of them for an operator to decide.
+-- `ended_from`: the day from which the requirement is cancelled or closed, if it is.
+CREATE VIEW fee_realizer.retainer_state AS
+  SELECT q.requirement_id, q.billing_company, q.retainer ->> 'item_id' AS item_id,
+    coalesce((q.retainer ->> 'refundable')::boolean, false) AS refundable,
+    t.amount, t.currency, u.set_off, u.placements, t.kept, least(t.credited, u.excess) AS credited,
+    greatest(0, u.excess - t.kept - t.credited) AS undecided,
+    CASE WHEN lower(btrim(e.status)) IN ('cancelled', 'canceled', 'closed') THEN e.from_date
+      END AS ended_from
+  FROM fee_realizer.retainer t
+  JOIN fee_realizer.requirement q USING (requirement_id)
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(s.set_off), 0) AS set_off, count(*) AS placements,
+      t.amount - coalesce(sum(s.set_off), 0) AS excess
+    FROM fee_realizer.retainer_use s WHERE s.requirement_id = t.requirement_id) u
+  LEFT JOIN LATERAL (
+    SELECT s.status, s.from_date FROM fee_realizer.requirement_status s
+    WHERE s.requirement_id = t.requirement_id ORDER BY s.from_date DESC LIMIT 1) e ON true
+  WHERE q.retainer IS NOT NULL;
+
 -- Periods, by week ending, in which a requirement is Filled as Contract or Temp.
 CREATE VIEW fee_realizer.billable_span AS
   SELECT s.requirement_id, s.from_date, n.until
@@ -473,4 +519,4 @@ GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
   fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.document_to_price,
   fee_realizer.price_impact, fee_realizer.ended_placement,
   fee_realizer.assignment_document, fee_realizer.assignment_state,
-  fee_realizer.guaranteed_item TO invoicer;
+  fee_realizer.guaranteed_item, fee_realizer.retainer_state TO invoicer;

@@ -87,6 +87,12 @@ CREATE VIEW fee_realizer.console_assignment AS
     AND d.document_id = o.assignment_id || '@' || o.due_date
   WHERE v.terms IS NOT NULL AND NOT coalesce(n.replaced, false)
   GROUP BY v.assignment_id, v.version, a.billing_company, n.last_date;
+-- Retainers with what placements take off them, and the hold if there is one.
+CREATE VIEW fee_realizer.console_retainer AS
+  SELECT t.*, d.hold_code
+  FROM fee_realizer.retainer_state t
+  LEFT JOIN fee_realizer.source_document d
+    ON d.document_kind = 'retainer' AND d.document_id = t.requirement_id;
 -- Source documents with the timesheet and revision in force, the latest realization, and the hold
 -- if there is one.
 CREATE VIEW fee_realizer.console_document AS

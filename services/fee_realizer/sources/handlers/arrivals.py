@@ -1,4 +1,4 @@
-"""New revisions of timesheets, placements and charges.
+"""New revisions of timesheets, placements, charges and the retainers of requirements.
 
 The records of a poll are reduced to what is new, and each document is priced once, from its newest
 state. A repeat changes nothing. The same revision with other values is rejected as a conflict. An
@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.requirements import handlers as requirements
 from services.fee_realizer.sources.handlers.personal_data import redacted
 from services.fee_realizer.sources.handlers.pricing import (
     MODELS,
@@ -37,8 +38,13 @@ from services.fee_realizer.sources.store.documents import (
 )
 from services.fee_realizer.sources.store.facts import lock_facts
 from shared import faults
-from shared.consumer.records import Applied, Received, Record, Rejection
-from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
+from shared.consumer.records import Applied, Received, Record, Rejection, Tombstone
+from shared.events.ats import (
+    ChargeAdded,
+    PlacementCreated,
+    RequirementChanged,
+    TimesheetApproved,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,45 @@ async def on_occurrences(
     return await _apply(connection, "assignment", revisions)
 
 
+async def on_requirement_changed(
+    connection: AsyncConnection, received: Sequence[Received[RequirementChanged | Tombstone]]
+) -> Applied:
+    """Apply requirements, and the retainer of each that has one, or had one in a revision before.
+
+    A retainer is a document of its own, with the id of its requirement.
+    """
+    applied = await requirements.on_requirement_changed(connection, received)
+    rejected = {id(record) for record, _ in applied.rejected}
+    sent = [
+        (one.event, one.record)
+        for one in received
+        if isinstance(one.event, RequirementChanged) and id(one.record) not in rejected
+    ]
+    ids = {event.requirement_id for event, _ in sent}
+    known = await documents.heads_for(connection, "retainer", ids, lock=False)
+    with_retainer = known.keys() | {event.requirement_id for event, _ in sent if event.retainer}
+    revisions = [
+        ReceivedRevision(
+            event.requirement_id,
+            RevisionMark(event.requirement_id, event.revision),
+            event,
+            record,
+            NamedFacts(
+                frozenset([event.requirement_id]),
+                frozenset([event.retainer.item_id] if event.retainer else []),
+            ),
+        )
+        for event, record in sent
+        if event.requirement_id in with_retainer
+    ]
+    if revisions:
+        of_retainers = await _apply(connection, "retainer", revisions)
+        applied.publish_now += of_retainers.publish_now
+        applied.prebuilt |= of_retainers.prebuilt
+        applied.jobs_due |= of_retainers.jobs_due
+    return applied
+
+
 async def _apply(
     connection: AsyncConnection, kind: str, received: Sequence[ReceivedRevision]
 ) -> Applied:
@@ -175,6 +220,7 @@ async def _apply(
     )
     await documents.add_adjustments(connection, adjusted)
     applied.publish_now, applied.prebuilt = output.publish_now, output.prebuilt
+    applied.jobs_due = output.jobs_due
     return applied
 
 

@@ -1,19 +1,29 @@
-"""The commands add-charge, retry-document and republish."""
+"""The commands add-charge, settle-retainer, retry-document and republish."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.requirements import store as requirements
 from services.fee_realizer.sources.handlers.arrivals import on_charge_added
 from services.fee_realizer.sources.handlers.pricing import KINDS
+from services.fee_realizer.sources.rules.facts import RetainerState, RetainerValue
+from services.fee_realizer.sources.rules.retainers import value_retainers
 from services.fee_realizer.sources.store import realizations
-from services.fee_realizer.sources.store.documents import bodies_for, facts_of, heads_for
+from services.fee_realizer.sources.store.documents import (
+    NamedFacts,
+    bodies_for,
+    facts_of,
+    heads_for,
+)
+from services.fee_realizer.sources.store.facts import lock_facts
 from services.fee_realizer.sources.store.messages import hold_id, realization_chunks
+from services.fee_realizer.sources.store.retainers import queue_retained, save_retainers
 from shared.broker.topics import CHARGE_ADDED
 from shared.consumer.commands import Answer
 from shared.consumer.records import Received, Record
 from shared.errors import Refused, Unavailable
 from shared.events.ats import Charge, ChargeAdded
-from shared.events.commands import AddCharge, Republish, RetryDocument
+from shared.events.commands import AddCharge, Republish, RetryDocument, SettleRetainer
+from shared.money import ZERO, plain, written
 
 REPUBLISH_LIMIT = 20_000
 NOT_FROM_KAFKA = -1
@@ -59,6 +69,56 @@ async def on_add_charge(connection: AsyncConnection, command: AddCharge) -> Answ
         subjects=[charge_id],
         publish_after=list(applied.publish_now),
     )
+
+
+async def companies_of_retainer(connection: AsyncConnection, command: SettleRetainer) -> set[str]:
+    """Return the billing company of the retainer's requirement; none if it is unknown."""
+    return await requirements.companies_of(connection, [command.requirement_id])
+
+
+async def on_settle_retainer(connection: AsyncConnection, command: SettleRetainer) -> Answer:
+    """Keep or credit what no fee takes of a retainer; a credit is in the next batch."""
+    requirement_id = command.requirement_id
+    facts = await lock_facts(connection, NamedFacts(frozenset([requirement_id])))
+    state = facts.retainers.get(requirement_id)
+    if state is None:
+        raise Refused(
+            "no_retainer",
+            f"requirement {requirement_id} has no retainer",
+            "see `backoffice retainers list`",
+        )
+    value_retainers(facts)
+    if not isinstance(state.value, RetainerValue):
+        waits = state.value.message if state.value else "its catalog item is not known"
+        raise Refused("retainer_held", f"the retainer of {requirement_id} waits: {waits}")
+    before = _decided(state)
+    undecided = max(ZERO, state.excess - state.kept - state.credited)
+    if not undecided:
+        raise Refused(
+            "no_excess",
+            f"nothing of the retainer of {requirement_id} is left to decide",
+            "see `backoffice retainers list`",
+        )
+    if command.excess == "keep":
+        state.kept += undecided
+    else:
+        state.credited += undecided
+    await save_retainers(connection, {requirement_id: state}, ())
+    await queue_retained(connection, (), [("retainer", requirement_id)], command.command)
+    written_amount = f"{written(undecided, state.value.currency)} {state.value.currency}"
+    done = "kept" if command.excess == "keep" else "credited by the next batch"
+    return Answer(
+        f"{written_amount} of the retainer of {requirement_id} are {done}",
+        {"requirement_id": requirement_id, "amount": plain(undecided)},
+        before=before,
+        after=_decided(state),
+        subjects=[requirement_id],
+        jobs_due=True,
+    )
+
+
+def _decided(state: RetainerState) -> dict[str, str]:
+    return {"kept": plain(state.kept), "credited": plain(state.credited)}
 
 
 async def on_retry_document(connection: AsyncConnection, command: RetryDocument) -> Answer:

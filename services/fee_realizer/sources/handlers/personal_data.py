@@ -41,7 +41,7 @@ async def redacted(
 def _is_of(one: Received[Event], workers: frozenset[str]) -> bool:
     if isinstance(one.event, ChargeAdded | Occurrence):
         return names_worker(one.record.value, workers)
-    return one.event.worker_id in workers
+    return getattr(one.event, "worker_id", "") in workers
 
 
 def _reduced(one: Received[Event]) -> Received[Event]:

@@ -11,10 +11,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.sources.handlers.retainers import save_uses
+from services.fee_realizer.sources.handlers.waiting import waiting
 from services.fee_realizer.sources.rules import (
     charges,
     occurrences,
     placements,
+    retainers,
     timesheets,
     transitions,
 )
@@ -29,15 +32,18 @@ from services.fee_realizer.sources.store.documents import (
     DocumentHead,
     NamedFacts,
     NewRealization,
-    Waiting,
 )
-from shared import clock, faults, telemetry
+from shared import faults, telemetry
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.records import Applied, OutboxId
 from shared.consumer.unit_of_work import BackgroundJob
 from shared.errors import Unavailable
-from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
-from shared.money import ZERO
+from shared.events.ats import (
+    ChargeAdded,
+    PlacementCreated,
+    RequirementChanged,
+    TimesheetApproved,
+)
 from shared.terms import DocumentKind
 
 UNEXPECTED_ERROR = Held(
@@ -49,14 +55,15 @@ UNEXPECTED_ERROR = Held(
 
 NEW_REVISION = "revision"
 """The cause of a job whose document has another revision in force."""
-SourceEvent = TimesheetApproved | PlacementCreated | ChargeAdded | Occurrence
+SourceEvent = TimesheetApproved | PlacementCreated | ChargeAdded | RequirementChanged | Occurrence
 DOCUMENTS_AT_ONCE = 500
 # In the order in which their heads are locked.
-KINDS: tuple[DocumentKind, ...] = ("assignment", "charge", "placement", "timesheet")
+KINDS: tuple[DocumentKind, ...] = ("assignment", "charge", "placement", "retainer", "timesheet")
 MODELS: dict[str, type[SourceEvent]] = {
     "assignment": Occurrence,
     "charge": ChargeAdded,
     "placement": PlacementCreated,
+    "retainer": RequirementChanged,
     "timesheet": TimesheetApproved,
 }
 # Their invoiced lines cite the price that they have, and keep it until a change is confirmed.
@@ -89,12 +96,16 @@ class PriorState:
 
 @dataclass(slots=True)
 class PricingOutput:
-    """What pricing results in: realizations to store, outbox ids, messages, rate impacts."""
+    """What pricing results in: realizations to store, outbox ids, messages, rate impacts.
+
+    `jobs_due`: other documents were queued for pricing.
+    """
 
     realizations: list[NewRealization] = field(default_factory=list)
     publish_now: list[OutboxId] = field(default_factory=list)
     prebuilt: dict[OutboxId, Sequence[OutgoingMessage]] = field(default_factory=dict)
     impacts: dict[str, Impact] = field(default_factory=dict)
+    jobs_due: bool = False
 
 
 async def price(
@@ -103,8 +114,15 @@ async def price(
     """Price documents of one kind. Heads change; the caller stores them and the realizations."""
     prior = await prior_state(connection, kind, facts, jobs)
     output = PricingOutput()
+    retainers.value_retainers(facts)
+    uses_before = {one: dict(state.uses) for one, state in facts.retainers.items()}
+    if kind == "placement" and facts.retainers:
+        _claim_retainers(facts, jobs, prior)
     for job in jobs:
         _price_one(job, facts, prior, output)
+    if kind in ("placement", "retainer") and facts.retainers:
+        priced = {(kind, job.head.document_id) for job in jobs}
+        output.jobs_due = await save_uses(connection, kind, facts, uses_before, priced)
     output.prebuilt = messages.new_messages(output.realizations)
     output.publish_now += output.prebuilt
     if kind in CITING:
@@ -164,16 +182,22 @@ def _price_one(job: PricingJob, facts: Facts, prior: PriorState, output: Pricing
         transition, body = _outcome(job, state, UNEXPECTED_ERROR)
     _apply(job, transition, body, output)
     if transition.hold_event is not None or (transition.hold and job.cause == NEW_REVISION):
-        job.head.waiting = waiting(job, facts)
+        job.head.waiting = waiting(job.event, job.head.facts, facts)
 
 
 def realize(job: PricingJob, facts: Facts, prior: PriorState) -> PricingResult:
     """Price a document by the rules of its kind."""
     event = event_of(job, prior)
     if isinstance(event, PlacementCreated):
-        return placements.realize_placement(event, facts)
+        result = placements.realize_placement(event, facts)
+        if isinstance(result, Realized) and result.retainer_use is not None:
+            uses = facts.retainers[event.requirement_id].uses
+            uses[event.placement_id] = result.retainer_use
+        return result
     if isinstance(event, ChargeAdded):
         return charges.realize_charge(event, facts)
+    if isinstance(event, RequirementChanged):
+        return retainers.realize_retainer(event.requirement_id, facts)
     cited = prior.cited.get(job.head.document_id, {})
     if isinstance(event, Occurrence):
         stored = prior.revisions.get(job.head.document_id, ())
@@ -181,6 +205,21 @@ def realize(job: PricingJob, facts: Facts, prior: PriorState) -> PricingResult:
         return occurrences.realize_occurrence(event, facts, cited, revisions)
     is_new = not job.head.realization_no
     return timesheets.realize_timesheet(event, facts, cited, is_new=is_new)
+
+
+def _claim_retainers(facts: Facts, jobs: Sequence[PricingJob], prior: PriorState) -> None:
+    """Let each placement claim the retainer of its requirement before any of them is priced."""
+    for job in jobs:
+        try:
+            event = event_of(job, prior)
+            if isinstance(event, PlacementCreated):
+                retainers.claim_retainer(event, facts)
+        except Exception as error:
+            telemetry.log().warning(
+                "a placement cannot claim a retainer: the same error holds it when it is priced",
+                document_id=job.head.document_id,
+                exc_info=error,
+            )
 
 
 def rate_impact(job: PricingJob, facts: Facts, prior: PriorState, result: Realized) -> Impact:
@@ -191,23 +230,6 @@ def rate_impact(job: PricingJob, facts: Facts, prior: PriorState, result: Realiz
     if not isinstance(event, TimesheetApproved):
         return {}
     return unconfirmed_changes(event, facts, cited, result)
-
-
-def waiting(job: PricingJob, facts: Facts) -> Waiting:
-    """Return what waits for reports: the company is known when all its requirements are."""
-    event, named = job.event, job.head.facts
-    companies = [facts.requirement(each).billing_company for each in named.requirement_ids]
-    company = min(companies) if companies else min(named.company_ids, default="")
-    known = facts.companies.get(company)
-    today = clock.today_of(known.time_zone if known else "UTC")
-    if isinstance(event, TimesheetApproved):
-        hours = sum((entry.hours for entry in event.entries if entry.billable), ZERO)
-        return Waiting(company, today, event.week_ending, hours)
-    if isinstance(event, PlacementCreated):
-        return Waiting(company, today, event.start_date, None)
-    if isinstance(event, Occurrence):
-        return Waiting(company, today, event.due_date, None)
-    return Waiting(company, today, event.service_date if event else None, None)
 
 
 def event_of(job: PricingJob, prior: PriorState) -> SourceEvent:
@@ -320,6 +342,7 @@ async def reprice(
         await documents.save(connection, due, realizations=output.realizations)
         applied.publish_now += output.publish_now
         applied.prebuilt |= output.prebuilt
+        applied.jobs_due |= output.jobs_due
     return applied
 
 
@@ -330,7 +353,7 @@ async def price_queued(connection: AsyncConnection) -> Applied:
         return Applied()
     applied = await reprice(connection, queued)
     await realizations.remove_queued(connection, queued)
-    applied.jobs_due = len(queued) == DOCUMENTS_AT_ONCE
+    applied.jobs_due |= len(queued) == DOCUMENTS_AT_ONCE
     return applied
 
 
@@ -344,7 +367,7 @@ async def price_stale(connection: AsyncConnection) -> Applied:
         dict.fromkeys(stale, "stale-price-basis"),
         lambda head: stale.get((head.document_kind, head.document_id)) == head.realization_no,
     )
-    applied.jobs_due = bool(applied.publish_now) and len(stale) == DOCUMENTS_AT_ONCE
+    applied.jobs_due |= bool(applied.publish_now) and len(stale) == DOCUMENTS_AT_ONCE
     return applied
 
 

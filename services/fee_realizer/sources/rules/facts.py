@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
 from services.fee_realizer.requirements.rules import Requirement
-from shared.money import minor_unit
+from shared.money import ZERO, minor_unit
 
 # A line under the field names of `RealizationLine`, with JSON values: a pydantic model for each
 # line would halve the speed of pricing.
@@ -72,13 +72,69 @@ class CatalogItem:
     valid_until: date | None = None
 
 
+class RetainerUse(NamedTuple):
+    """What a placement takes off a retainer.
+
+    `fee`: its fees in the retainer's currency, the most that it can take; `set_off`: what it takes;
+    `refund`: what a guarantee gives back beyond the instalments; `last_day`: the last day worked.
+    """
+
+    start_date: date
+    fee: Decimal
+    set_off: Decimal = ZERO
+    refund: Decimal = ZERO
+    last_day: date | None = None
+
+
+class RetainerValue(NamedTuple):
+    """The amount of a retainer."""
+
+    amount: Decimal
+    currency: str
+
+
+@dataclass(slots=True)
+class RetainerState:
+    """A retainer, locked: who takes it off, by placement, and what operators decided of the excess.
+
+    `kept`, `credited`: how much of the excess was decided so; a smaller excess counts.
+    `value`: its amount, or what it waits for; `stored_value`: the last one that was known.
+    """
+
+    uses: dict[str, RetainerUse] = field(default_factory=dict)
+    kept: Decimal = ZERO
+    credited: Decimal = ZERO
+    stored_value: RetainerValue | None = None
+    value: "RetainerValue | Held | None" = None
+
+    @property
+    def shares(self) -> dict[str, Decimal]:
+        """What each placement takes: all that is left, in the order of start dates and ids."""
+        rest = self.value.amount if isinstance(self.value, RetainerValue) else ZERO
+        shares = {}
+        for placement_id, use in sorted(
+            self.uses.items(), key=lambda item: (item[1].start_date, item[0])
+        ):
+            shares[placement_id] = min(use.fee, rest)
+            rest -= shares[placement_id]
+        return shares
+
+    @property
+    def excess(self) -> Decimal:
+        """What no fee takes."""
+        if not isinstance(self.value, RetainerValue):
+            return ZERO
+        return self.value.amount - sum(self.shares.values(), ZERO)
+
+
 @dataclass(frozen=True)
 class Facts:
-    """The locked facts of the documents of one transaction."""
+    """The locked facts of the documents of one transaction. `retainers`: by requirement."""
 
     requirements: dict[str, Requirement] = field(default_factory=dict)
     companies: dict[str, BillingCompany] = field(default_factory=dict)
     items: dict[str, CatalogItem] = field(default_factory=dict)
+    retainers: dict[str, RetainerState] = field(default_factory=dict)
 
     def requirement(self, requirement_id: str) -> Requirement:
         """Return the requirement, or a stub."""
@@ -87,7 +143,7 @@ class Facts:
     def with_requirement(self, changed: Requirement) -> "Facts":
         """Return these facts with another state of one requirement."""
         requirements = self.requirements | {changed.requirement_id: changed}
-        return Facts(requirements, self.companies, self.items)
+        return Facts(requirements, self.companies, self.items, self.retainers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +159,12 @@ class Realized:
     """The lines of a document, maybe none, in the order of their keys.
 
     `basis` names the rate book from which each requirement and time type was priced.
+    `retainer_use`: what the placement takes off the retainer of its requirement.
     """
 
     lines: list[Line]
     basis: list[dict[str, Any]] = field(default_factory=list)
+    retainer_use: RetainerUse | None = None
 
 
 PricingResult = Realized | Held

@@ -1,11 +1,12 @@
 """Price a placement: each fee is an amount, or a percent of a base, at once or in instalments.
 
 20 % of 100,000.00 in 50/50 at day 1 and day 90 is two lines of 10,000.00. Instalments always sum to
-the whole; day 1 is the start. A fee with a guarantee shrinks when the worker leaves early.
+the whole; day 1 is the start. A retainer of the requirement is taken off the earliest instalments.
+A fee with a guarantee shrinks when the worker leaves early.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from services.fee_realizer.sources.rules.facts import (
     Line,
     PricingResult,
     Realized,
+    RetainerState,
+    RetainerUse,
+    RetainerValue,
     compact_json,
     format_price,
 )
@@ -45,13 +49,45 @@ class FeeAmount(NamedTuple):
 
 def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResult:
     """Return the lines of a placement's fees, or what it waits for. No fees give no lines."""
+    fees = _priced_fees(placement, facts)
+    if isinstance(fees, Held):
+        return fees
+    state = facts.retainers.get(placement.requirement_id) if fees else None
+    if state is not None and isinstance(state.value, Held):
+        return state.value
+    set_offs, use = _set_offs(placement, fees, state)
+    lines: list[Line] = []
+    requirement = facts.requirement(placement.requirement_id)
+    for fee, taken in zip(fees, set_offs, strict=True):
+        parts = _lines(placement, fee, requirement, taken)
+        if isinstance(parts, Held):
+            return parts
+        lines += parts.lines
+        if use is not None and parts.refund:
+            use = use._replace(refund=use.refund + parts.refund, last_day=placement.end_date)
+    lines.sort(key=lambda line: str(line["line_key"]))
+    return Realized(lines, retainer_use=use)
+
+
+class _PricedFee(NamedTuple):
+    """A fee of a placement: its catalog item, its whole amount, its plan and the shares of it."""
+
+    fee: PlacementFee
+    item: CatalogItem
+    whole: FeeAmount
+    plan: Sequence[Instalment]
+    shares: Sequence[Decimal]
+
+
+def _priced_fees(placement: PlacementCreated, facts: Facts) -> list[_PricedFee] | Held:
+    """Return the fees of a placement with their amounts, or what it waits for."""
     if not placement.fees:
-        return Realized([])
+        return []
     held = missing_fact([placement.requirement_id], facts)
     if held is not None:
         return held
     requirement = facts.requirement(placement.requirement_id)
-    lines: list[Line] = []
+    fees = []
     for fee in placement.fees:
         item = facts.items.get(fee.item_id)
         if item is None or not item.known:
@@ -60,14 +96,45 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResul
         if refused is not None:
             return refused
         whole = _fee_amount(placement, fee, item, requirement)
-        parts = (
-            whole if isinstance(whole, Held) else _lines(placement, fee, item, requirement, whole)
-        )
-        if isinstance(parts, Held):
-            return parts
-        lines += parts
-    lines.sort(key=lambda line: str(line["line_key"]))
-    return Realized(lines)
+        if isinstance(whole, Held):
+            return whole
+        plan: Sequence[Instalment] = AT_ONCE if item.plan is None else item.plan
+        if fee.plan is not None:
+            plan = [Instalment(part.share, part.day) for part in fee.plan]
+        shares = split(whole.amount, [part.share for part in plan], minor_unit(whole.currency))
+        fees.append(_PricedFee(fee, item, whole, plan, shares))
+    return fees
+
+
+def fee_amounts(placement: PlacementCreated, facts: Facts) -> list[FeeAmount] | Held:
+    """Return the whole fees of a placement, or what it waits for."""
+    fees = _priced_fees(placement, facts)
+    return fees if isinstance(fees, Held) else [fee.whole for fee in fees]
+
+
+def _set_offs(
+    placement: PlacementCreated, fees: Sequence[_PricedFee], state: RetainerState | None
+) -> tuple[list[list[Decimal]], RetainerUse | None]:
+    """Return what a retainer takes off each instalment of each fee, the earliest day first.
+
+    Of instalments of one day the first fee's is first; nothing is taken off a negative fee, or off
+    one in another currency.
+    """
+    taken = [[ZERO] * len(fee.shares) for fee in fees]
+    use = state.uses.get(placement.placement_id) if state is not None else None
+    if state is None or use is None or not isinstance(state.value, RetainerValue):
+        return taken, None
+    available = whole = state.shares[placement.placement_id]
+    earliest = sorted(
+        (part.day, at, number)
+        for at, fee in enumerate(fees)
+        for number, part in enumerate(fee.plan)
+        if fee.whole.currency == state.value.currency and fee.whole.amount > 0
+    )
+    for _, at, number in earliest:
+        taken[at][number] = min(fees[at].shares[number], available)
+        available -= taken[at][number]
+    return taken, use._replace(set_off=whole, refund=ZERO, last_day=None)
 
 
 def _not_for_placement(placement: PlacementCreated, item: CatalogItem) -> Held | None:
@@ -78,13 +145,18 @@ def _not_for_placement(placement: PlacementCreated, item: CatalogItem) -> Held |
             f"catalog item {item.item_id} is a non-placement product: it can be assigned to a"
             " company, client or office; send the placement with a placement product",
         )
-    start, first, last = placement.start_date, item.valid_from, item.valid_until
-    if (first is not None and start < first) or (last is not None and start > last):
+    return not_valid(item, placement.start_date, "placement", "starts")
+
+
+def not_valid(item: CatalogItem, day: date, owner: str, verb: str) -> Held | None:
+    """Hold if a catalog item is not sold on the day on which its owner starts, or is earned."""
+    first, last = item.valid_from, item.valid_until
+    if (first is not None and day < first) or (last is not None and day > last):
         period = " ".join([f"from {first}"] * bool(first) + [f"until {last}"] * bool(last))
         return Held(
             "catalog_item_not_valid",
-            f"catalog item {item.item_id} is valid {period}, and the placement starts on {start}:"
-            " change its dates with set-catalog-item, or send the placement with another item",
+            f"catalog item {item.item_id} is valid {period}, and the {owner} {verb} on {day}:"
+            f" change its dates with set-catalog-item, or send the {owner} with another item",
         )
     return None
 
@@ -133,54 +205,67 @@ def _fee_amount(
 
 
 class _Part(NamedTuple):
-    """An instalment of a fee: its number, its plan, its share of the fee and what is kept of it."""
+    """An instalment of a fee: number, plan and share of the fee.
+
+    `set_off`: what a retainer takes off it; `kept`: what is kept of the rest.
+    """
 
     number: int
     plan: Instalment
     share: Decimal
+    set_off: Decimal
     kept: Decimal
+
+
+class _FeeLines(NamedTuple):
+    """The lines of a fee, and what a guarantee gives back beyond them, of the retainer."""
+
+    lines: list[Line]
+    refund: Decimal
 
 
 def _lines(
     placement: PlacementCreated,
-    fee: PlacementFee,
-    item: CatalogItem,
+    fee: _PricedFee,
     requirement: Requirement,
-    whole: FeeAmount,
-) -> list[Line] | Held:
+    set_offs: Sequence[Decimal],
+) -> _FeeLines | Held:
     """Return a line for each instalment of a fee that is not zero.
 
-    An instalment that a guarantee takes whole stays as a line of zero, for the date of its credit.
+    An instalment that a retainer or a guarantee takes whole stays as a line of zero, for the date
+    of its credit.
     """
+    whole, plan, shares = fee.whole, fee.plan, fee.shares
     if abs(whole.amount) >= PRICE_LIMIT:
         return Held(
             "amount_too_large",
-            f"fee {fee.fee_id} would be {PRICE_LIMIT:,} {whole.currency} or more:"
+            f"fee {fee.fee.fee_id} would be {PRICE_LIMIT:,} {whole.currency} or more:"
             " send the right amount, percent or salary",
         )
-    plan: Sequence[Instalment] = AT_ONCE if item.plan is None else item.plan
-    if fee.plan is not None:
-        plan = [Instalment(part.share, part.day) for part in fee.plan]
     start, end = placement.start_date, placement.end_date
-    shares = split(whole.amount, [part.share for part in plan], minor_unit(whole.currency))
-    back = given_back(item.guarantee, start, end, whole.amount, whole.currency)
-    kept = shares if back is None else kept_of(shares, back.amount)
+    back = given_back(fee.item.guarantee, start, end, whole.amount, whole.currency)
+    due = [share - taken for share, taken in zip(shares, set_offs, strict=True)]
+    kept = due if back is None else kept_of(due, back.amount)
     lines = []
-    for part in map(_Part, range(1, len(plan) + 1), plan, shares, kept):
+    for part in map(_Part, range(1, len(plan) + 1), plan, shares, set_offs, kept):
         if part.plan.day - 1 > (LAST_DATE - start).days:
             return Held(
                 "date_out_of_range",
-                f"instalment {part.number} of fee {fee.fee_id} would be due after {LAST_DATE}:"
+                f"instalment {part.number} of fee {fee.fee.fee_id} would be due after {LAST_DATE}:"
                 " send the right start date or plan",
             )
         if part.share:
-            line = _line(placement, fee, item, requirement, part, whole.currency)
+            line = _line(placement, fee.fee, fee.item, requirement, part, whole.currency)
             line["description"] += f" · instalment {part.number} of {len(plan)}" * (len(plan) > 1)
-            line["derivation"] = _derivation(placement, item, whole, plan, part, back)
+            line["derivation"] = _derivation(placement, fee.item, whole, plan, part, back)
             if back is not None and end is not None:
                 line["credit_date"] = end.isoformat()
             lines.append(line)
-    return lines
+    refund = ZERO
+    if back is not None:
+        beyond = back.amount - (sum(due, ZERO) - sum(kept, ZERO))
+        refund = min(beyond, sum(set_offs, ZERO))
+    return _FeeLines(lines, refund)
 
 
 def _line(
@@ -242,8 +327,18 @@ def _derivation(
         "part": {"share": plain(part.plan.share), "day": str(part.plan.day)},
         "revision": str(placement.revision),
     }
+    due = part.share - part.set_off
+    if part.set_off:
+        derivation["retainer"] = {
+            "requirement": placement.requirement_id,
+            "set_off": plain(part.set_off),
+        }
+        formula += (
+            f"; retainer of {placement.requirement_id}: {format_price(part.share, currency)} −"
+            f" {format_price(part.set_off, currency)} = {format_price(due, currency)}"
+        )
     if back is not None:
-        taken = part.share - part.kept
+        taken = due - part.kept
         derivation["guarantee"] = {
             "day": str(back.day),
             "percent": plain(back.percent),
@@ -253,7 +348,7 @@ def _derivation(
         formula += (
             f"; guarantee: left on day {back.day}, {plain(back.percent)} % of the fee"
             f" ({format_price(back.amount, currency)}) is due back:"
-            f" {format_price(part.share, currency)} − {format_price(taken, currency)}"
+            f" {format_price(due, currency)} − {format_price(taken, currency)}"
             f" = {format_price(part.kept, currency)}"
         )
     return derivation | {"formula": formula}

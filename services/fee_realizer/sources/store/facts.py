@@ -1,6 +1,7 @@
 """Facts as pricing reads them: requirements, catalog items and billing companies, locked FOR SHARE.
 
-Facts are always locked in the order requirement, catalog item, billing company, each sorted, and
+Facts are always locked in the order requirement, catalog item, billing company, retainer (of the
+requirements that have one, FOR UPDATE, because pricing changes them), each sorted, and
 stubs are inserted before any row of a kind is locked, so that two workers never deadlock. A worker
 that changes a fact locks its row FOR UPDATE and so waits for all that price from it.
 """
@@ -26,7 +27,9 @@ from services.fee_realizer.sources.rules.facts import (
     Instalment,
 )
 from services.fee_realizer.sources.store.documents import NamedFacts
+from services.fee_realizer.sources.store.retainers import add_retainers
 from shared.database import rows
+from shared.events.ats import Retainer
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
@@ -50,11 +53,13 @@ async def lock_facts(
         connection,
         "requirement",
         "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project,"
-        " cost_center, po_number, rate_book, revision FROM fee_realizer.requirement"
+        " cost_center, po_number, rate_book, CAST(retainer AS text) AS retainer, revision"
+        " FROM fee_realizer.requirement"
         f" WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id{share}",
         set(named.requirement_ids),
         cache.requirements.keys(),
     )
+    retained = [row.retainer for row in locked if row.retainer is not None]
     for row in await _lock(
         connection,
         "catalog_item",
@@ -62,7 +67,7 @@ async def lock_facts(
         " product_kind, percent_of, guarantee, valid_from, valid_until"
         " FROM fee_realizer.catalog_item WHERE item_id = ANY(CAST(:ids AS text[]))"
         " ORDER BY item_id FOR SHARE",
-        set(named.item_ids),
+        {*named.item_ids, *(Retainer.model_validate_json(one).item_id for one in retained)},
         (),
     ):
         facts.items[row.item_id] = CatalogItem(
@@ -80,6 +85,9 @@ async def lock_facts(
         if row.known and lock:
             cache.companies.add(row.billing_company)
     await _add_requirements(connection, facts, locked, cache, keep=lock)
+    if retained:
+        with_retainer = [row.requirement_id for row in locked if row.retainer is not None]
+        await add_retainers(connection, facts, with_retainer, lock=lock)
     return facts
 
 
@@ -154,7 +162,8 @@ async def _add_requirements(
     for row in changed:
         requirement_id = row.requirement_id
         by_date, versions = statuses.get(requirement_id, ()), rates.get(requirement_id, ())
-        values: list[Any] = [*row[:-1], tuple(by_date), tuple(versions)]
+        retainer = row.retainer and Retainer.model_validate_json(row.retainer)
+        values: list[Any] = [*row[:-2], retainer, tuple(by_date), tuple(versions)]
         requirement = Requirement(*values)
         facts.requirements[row.requirement_id] = requirement
         if row.known and keep:

@@ -88,6 +88,7 @@ async def check_health(
         unusable=useless,
         details=await _differing_details(connection, counts),
         look_alikes=await _look_alikes(connection) if full else (),
+        retainers=await store.retainers_left(connection, company, plan.today) if full else {},
     )
     return health.findings(snapshot)
 

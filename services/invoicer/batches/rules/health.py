@@ -66,6 +66,13 @@ def _number_outgrows_width(snapshot: HealthSnapshot) -> list[Match]:
     return _one_if(exceeds, last=written, width=series.width, series=series.words)
 
 
+def _retainers(snapshot: HealthSnapshot, code: str) -> list[Match]:
+    """Return one match about the retainers of which something is left to decide, with how much."""
+    left = snapshot.retainers.get(code, {})
+    first = [f"{name} {amount}" for name, amount in sorted(left.items())][:5]
+    return _any(CountedIds.all(sorted(left)), left=", ".join(first))
+
+
 class HealthRule(NamedTuple):
     """A rule: what it finds and how it reports it.
 
@@ -259,6 +266,20 @@ RULES = (
         "{counted} with an end date before an instalment that falls due: {ids}",
         "agree with the client whether it is owed; to keep it out of batches:"
         " `backoffice pay-lines snooze LINE --reason TEXT`",
+    ),
+    HealthRule(
+        "retainer_exceeds_fee", "warning", "document", "retainer",
+        "{counted} of which fees take less than the whole: {left}",
+        "credit the rest or keep it: `backoffice retainers credit REQUIREMENT --reason TEXT`, or"
+        " `backoffice retainers keep REQUIREMENT --reason TEXT`",
+        find=lambda snapshot: _retainers(snapshot, "retainer_exceeds_fee"),
+    ),
+    HealthRule(
+        "retainer_without_placement", "warning", "document", "retainer",
+        "{counted} of requirements that are cancelled or closed without a placement: {left}",
+        "agree with the client; then `backoffice retainers credit REQUIREMENT --reason TEXT`, or"
+        " `backoffice retainers keep REQUIREMENT --reason TEXT`",
+        find=lambda snapshot: _retainers(snapshot, "retainer_without_placement"),
     ),
     HealthRule(
         "dead_letters_open", "warning", "document", "message",

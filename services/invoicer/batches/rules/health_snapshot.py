@@ -44,7 +44,8 @@ class HealthSnapshot:
     `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
     `unmapped`: the missing codes by ledger. `unusable`: what is wrong with mapped codes, by ledger.
     `details`: what differs between the nodes of a debtor.
-    `look_alikes`: groups of Account Names that look alike.
+    `look_alikes`: groups of Account Names that look alike. `retainers`: what is left to decide, as
+    text, by the code of its rule and by requirement.
     """
 
     company: BillingCompany
@@ -64,3 +65,4 @@ class HealthSnapshot:
     unusable: Mapping[str, Sequence[str]] = field(default_factory=dict)
     details: Sequence[str] = ()
     look_alikes: Sequence[Sequence[str]] = ()
+    retainers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.rules.health_snapshot import MOST_IDS, CountedIds
 from shared.database import rows
+from shared.money import written
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_name("health.sql"))
@@ -83,6 +84,19 @@ async def to_be_priced(connection: AsyncConnection, billing_company: str) -> tup
         company=billing_company,
     )
     return CountedIds.of(found), found[0].seconds if found else 0
+
+
+async def retainers_left(
+    connection: AsyncConnection, billing_company: str, today: date
+) -> dict[str, dict[str, str]]:
+    """Return what no fee takes of retainers and no one has decided, by code and requirement."""
+    left: dict[str, dict[str, str]] = {}
+    for row in await rows(
+        connection, QUERIES["retainers_left"], company=billing_company, today=today
+    ):
+        amount = f"{written(row.left_over, row.currency)} {row.currency}"
+        left.setdefault(row.code, {})[row.requirement_id] = amount
+    return left
 
 
 async def account_names(connection: AsyncConnection) -> dict[str, bool]:

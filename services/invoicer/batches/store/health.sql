@@ -96,6 +96,26 @@ WHERE o.billing_company = :company AND p.document_kind = 'placement'
   AND p.corrects_invoice_id IS NULL AND o.effective_date > e.end_date
   AND NOT EXISTS (SELECT FROM fee_realizer.guaranteed_item g WHERE g.item_id = p.item_id)
 
+-- name: retainers_left
+-- The billed retainers of which fees take less than the whole, without what operators kept,
+-- credited or wrote off; of requirements without a placement only those cancelled or closed.
+SELECT requirement_id, currency, left_over,
+       CASE WHEN placements > 0 THEN 'retainer_exceeds_fee' ELSE 'retainer_without_placement' END
+         AS code
+FROM (
+  SELECT t.requirement_id, t.currency, t.placements, t.undecided - coalesce((
+           SELECT sum(w.amount) FROM invoicer.write_off w
+           WHERE w.document_kind = 'retainer' AND w.document_id = t.requirement_id), 0) AS left_over
+  FROM fee_realizer.retainer_state t
+  WHERE t.billing_company = :company AND t.undecided > 0
+    AND (t.placements > 0 OR t.ended_from <= CAST(:today AS date))
+    AND EXISTS (
+      SELECT FROM invoicer.pay_line p
+      WHERE p.document_kind = 'retainer' AND p.document_id = t.requirement_id
+        AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id)
+  )) f
+WHERE left_over > 0 ORDER BY requirement_id
+
 -- name: account_names
 -- All Account Names, each with whether the selection has lines of that debtor.
 SELECT n.account_name, bool_or(s.account_name IS NOT NULL) AS selected

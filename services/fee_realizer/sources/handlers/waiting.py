@@ -1,0 +1,47 @@
+"""What reports show of a source document that waits."""
+
+from services.fee_realizer.sources.rules.facts import Facts
+from services.fee_realizer.sources.rules.occurrences import Occurrence
+from services.fee_realizer.sources.store.documents import NamedFacts, Waiting
+from shared import clock
+from shared.events.ats import (
+    ChargeAdded,
+    PlacementCreated,
+    RequirementChanged,
+    TimesheetApproved,
+)
+from shared.money import ZERO
+
+
+def waiting(
+    event: TimesheetApproved
+    | PlacementCreated
+    | ChargeAdded
+    | RequirementChanged
+    | Occurrence
+    | None,
+    named: NamedFacts,
+    facts: Facts,
+) -> Waiting:
+    """Return what waits for reports: the company is known when all its requirements are.
+
+    The date of a retainer is the day of its approval, if it is given.
+    """
+    companies = [facts.requirement(each).billing_company for each in named.requirement_ids]
+    company = min(companies) if companies else min(named.company_ids, default="")
+    known = facts.companies.get(company)
+    today = clock.today_of(known.time_zone if known else "UTC")
+    day, hours = None, None
+    match event:
+        case TimesheetApproved():
+            day = event.week_ending
+            hours = sum((entry.hours for entry in event.entries if entry.billable), ZERO)
+        case PlacementCreated():
+            day = event.start_date
+        case ChargeAdded():
+            day = event.service_date
+        case Occurrence():
+            day = event.due_date
+        case RequirementChanged(retainer=retainer) if retainer is not None:
+            day = retainer.approved_on
+    return Waiting(company, today, day, hours)
