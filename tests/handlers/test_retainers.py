@@ -86,7 +86,9 @@ class Firm:
         values = {
             "start_date": str(START),
             "end_date": None if end is None else str(day(end)),
-            "fees": [{"fee_id": item, "item_id": item} for item in fees],
+            "fees": [
+                {"fee_id": fee, "item_id": fee} if isinstance(fee, str) else fee for fee in fees
+            ],
         }
         self.pipeline.send(
             "placement-created",
@@ -115,6 +117,12 @@ class Firm:
         found = [each for each in answer["findings"] if "retainer" in each["code"]]
         assert all("backoffice retainers" in each["fix"] for each in found)
         return {each["code"]: each["message"] for each in found}
+
+    async def codes(self, on: int = 200) -> set[str]:
+        """Return the codes of the findings of the health check."""
+        self.configure(today=day(on))
+        answer = await self.tell("health-check", cut_off_date=str(day(on)))
+        return {each["code"] for each in answer["findings"]}
 
     async def open_lines(self) -> list[tuple[str, str, str]]:
         """Return document, amount and effective date of the open lines."""

@@ -62,7 +62,7 @@ async def check_health(
         unpriced, waits_for_price = await store.to_be_priced(connection, company)
         counts[reasons.TO_BE_PRICED] = unpriced
     if full:
-        counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE)
+        counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE, plan.today)
     connections = await ledgers.ledgers_of(connection, company)
     lacking, useless = await _mapping_problems(connection, connections, plan)
     parked = [each for each in plan.debtors if each.parked and not each.left_out]

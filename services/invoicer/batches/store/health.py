@@ -41,11 +41,11 @@ async def lines_out_by(
 
 
 async def counts(
-    connection: AsyncConnection, billing_company: str, very_late: date
+    connection: AsyncConnection, billing_company: str, very_late: date, today: date
 ) -> dict[str, CountedIds]:
     """Count what does not depend on the batch, by the code of its rule.
 
-    `very_late`: work before that day is very late.
+    `very_late`: work before that day is very late. `today`: where the company is.
     """
     found = {
         "very_late_lines": await counted(connection, "very_late_lines", before=very_late),
@@ -53,7 +53,8 @@ async def counts(
             (await counted(connection, "nodes_without_lines")).count  # too many to name
         ),
     }
-    for code in ("leaver", "realizations_in_flight", "rate_impact"):
+    found["leaver"] = await counted(connection, "leaver", company=billing_company, today=today)
+    for code in ("realizations_in_flight", "rate_impact"):
         found[code] = await counted(connection, code, company=billing_company)
     for code in (
         "one_name_two_addresses",

@@ -85,7 +85,7 @@ GROUP BY account_name ORDER BY account_name
 
 -- name: leaver
 -- The placements that end before an open instalment of theirs falls due, without a guarantee that
--- says what is owed.
+-- says what is owed. One that an operator has snoozed is decided.
 SELECT DISTINCT p.document_id AS id
 FROM invoicer.open_line o
 JOIN invoicer.pay_line p USING (pay_line_id)
@@ -95,6 +95,10 @@ CROSS JOIN LATERAL (
 WHERE o.billing_company = :company AND p.document_kind = 'placement'
   AND p.corrects_invoice_id IS NULL AND o.effective_date > e.end_date
   AND NOT EXISTS (SELECT FROM fee_realizer.guaranteed_item g WHERE g.item_id = p.item_id)
+  AND NOT EXISTS (
+    SELECT FROM invoicer.snooze z
+    WHERE z.document_kind = p.document_kind AND z.document_id = p.document_id
+      AND z.line_key = p.line_key AND (z.until_date IS NULL OR z.until_date > CAST(:today AS date)))
 
 -- name: retainers_left
 -- The billed retainers of which fees take less than the whole, without what operators kept,
