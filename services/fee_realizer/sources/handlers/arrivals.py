@@ -37,6 +37,7 @@ from services.fee_realizer.sources.store.documents import (
     SourceRevision,
 )
 from services.fee_realizer.sources.store.facts import lock_facts
+from services.fee_realizer.sources.store.retainers import queue_retained
 from shared import faults
 from shared.consumer.records import Applied, Received, Record, Rejection, Tombstone
 from shared.events.ats import (
@@ -211,7 +212,10 @@ async def _apply(
         for document_id in dict.fromkeys(one.document_id for one in new)
     }
     fact_rows = _add_facts(changed, new)
-    output = await price(connection, kind, facts, _pricing_jobs(changed, new, marks))
+    jobs = _pricing_jobs(changed, new, marks)
+    if kind == "retainer":  # its placements are priced first: what they give back is part of it
+        queued, jobs = [job.head.document_id for job in jobs], []
+    output = await price(connection, kind, facts, jobs)
     stored = [(kind, one.document_id, one.mark, (one.record.value or b"").decode()) for one in new]
     # A stub head for each new adjustment is the lock by which it can never become an original.
     stubs = [DocumentHead(kind, source_id) for source_id in adjusted if source_id not in heads]
@@ -219,6 +223,9 @@ async def _apply(
         connection, [*changed.values(), *stubs], stored, fact_rows, output.realizations
     )
     await documents.add_adjustments(connection, adjusted)
+    if kind == "retainer":
+        keys = [(kind, document_id) for document_id in queued]
+        output.jobs_due |= bool(await queue_retained(connection, (), keys, CAUSE))
     applied.publish_now, applied.prebuilt = output.publish_now, output.prebuilt
     applied.jobs_due = output.jobs_due
     return applied
