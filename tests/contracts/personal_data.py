@@ -139,7 +139,8 @@ NOT_PERSONAL_TEXT = """
     position_type preview_id product_kind program project public_key rate rate_version
     realization_kind receipt remote remote_id remote_number remote_state request_key
     requirement_id requirement_ids retainer role schedule sealed sealed_secrets series
-    series_prefix service sha256 source source_id state status steps tax_basis tax_code tax_date tax_regime
+    series_prefix service sha256 source source_id state status steps tax_basis tax_code tax_date
+    tax_regime
     tax_totals tax_wording time_group time_type time_zone timesheet_id title topic totals unit
     value_sha256 variant warning what worker
 """
