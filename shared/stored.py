@@ -5,17 +5,29 @@ be visible; what is delivered has the currency's decimals.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
+from shared.terms import (
+    ClosedDocument,
+    ClosedLine,
+    ClosedTimesheet,
+    CorrectedInvoice,
+    Names,
+    Party,
+    RequirementNames,
+    TaxTotal,
+    TimesheetTime,
+)
 
 InCurrency = Callable[[Decimal, str], Decimal]
 """Converts an amount to the decimals of a currency."""
 
-HEAD_COLUMNS = tuple(each.name for each in fields(ClosedDocument) if each.name != "corrects")
+_APART = ("corrects", "names")
+HEAD_COLUMNS = tuple(each.name for each in fields(ClosedDocument) if each.name not in _APART)
 LINE_COLUMNS = tuple(
     {"corrects_line": "corrects_line_no"}.get(each.name, each.name) for each in fields(ClosedLine)
 )
@@ -43,7 +55,10 @@ def decimal_of(stored: str | int | Decimal | None) -> Decimal:
 
 
 def closed_document(
-    row: Mapping[str, Any], corrects: Sequence[CorrectedInvoice], in_currency: InCurrency
+    row: Mapping[str, Any],
+    corrects: Sequence[CorrectedInvoice],
+    in_currency: InCurrency,
+    names: Names | None = None,
 ) -> ClosedDocument:
     """Build the head of a closed document from a row with HEAD_COLUMNS."""
     currency = row["currency"]
@@ -53,8 +68,50 @@ def closed_document(
     values["tax_totals"] = tuple(
         _tax_total(each, currency, in_currency) for each in as_json(row["tax_totals"])
     )
-    values["content_hash"] = row["content_hash"] or ""
-    return ClosedDocument(**values, corrects=tuple(corrects))
+    values |= {name: row[name] or "" for name in ("content_hash", "credit_reason")}
+    return ClosedDocument(**values, corrects=tuple(corrects), names=names or Names())
+
+
+def names_of(rows: Iterable[Mapping[str, Any]]) -> dict[int, Names]:
+    """Build the names on each document from rows of `closed_invoice_detail`."""
+    workers: dict[int, dict[str, str]] = {}
+    requirements: dict[int, dict[str, RequirementNames]] = {}
+    for row in rows:
+        invoice_id, detail = row["invoice_id"], as_json(row["detail"])
+        if row["about"] == "worker":
+            workers.setdefault(invoice_id, {})[row["subject_id"]] = detail["name"]
+        else:
+            of_document = requirements.setdefault(invoice_id, {})
+            of_document[row["subject_id"]] = RequirementNames(**detail)
+    return {
+        invoice_id: Names(workers.get(invoice_id, {}), requirements.get(invoice_id, {}))
+        for invoice_id in workers.keys() | requirements.keys()
+    }
+
+
+def closed_timesheet(row: Mapping[str, Any]) -> ClosedTimesheet:
+    """Build a timesheet on a document from a row of `closed_timesheet`."""
+    billed = set(row["requirement_ids"])
+    times = tuple(
+        TimesheetTime(
+            entry["requirement_id"],
+            date.fromisoformat(entry["work_date"]),
+            entry["time_type"],
+            Decimal(entry["hours"]),
+            entry.get("billable", True),
+        )
+        for entry in as_json(row["entries"])
+        if entry["requirement_id"] in billed
+    )
+    return ClosedTimesheet(
+        row["document_id"],
+        row["source_id"],
+        row["worker_id"],
+        row["week_ending"],
+        (row["approved_at"] or "")[:10],
+        row["approved_by"] or "",
+        times,
+    )
 
 
 def closed_line(row: Sequence[Any], currency: str, in_currency: InCurrency) -> ClosedLine:

@@ -4,8 +4,8 @@ Signs: here, in CSV, events and totals, what lowers the debt is negative and wha
 positive, on every document. Renderers for people turn all signs of a credit note.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -51,12 +51,23 @@ LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Seller or buyer as stored with the document; `address` is one text with line breaks."""
+    """Seller or buyer as stored with the document; `address` is one text with line breaks.
+
+    `remit_to`, `payment_instructions`, `footer` and `logo` (the name of a picture) are of sellers;
+    `contact`, `reference` and `timesheets` (where their detail is shown) of buyers.
+    """
 
     name: str
     address: str = ""
     tax_id: str = ""
     bank: str = ""
+    remit_to: str = ""
+    payment_instructions: str = ""
+    footer: str = ""
+    logo: str = ""
+    contact: str = ""
+    reference: str = ""
+    timesheets: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,41 @@ class CorrectedInvoice:
 
     number: str
     invoice_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementNames:
+    """What a requirement was called when a document was closed; empty where it is not known."""
+
+    job_title: str = ""
+    reference: str = ""
+    client_contact: str = ""
+    client_reference: str = ""
+
+
+UNNAMED = RequirementNames()
+PART = " · "
+"""What separates the parts of a line's description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names on a document, as they were when it was closed, by id."""
+
+    workers: Mapping[str, str] = field(default_factory=dict)
+    requirements: Mapping[str, RequirementNames] = field(default_factory=dict)
+
+    def described(self, line: "ClosedLine") -> str:
+        """Return the description of a line, with the worker's name where it has his id."""
+        name = self.workers.get(line.worker_id)
+        if name is None:
+            return line.description
+        parts = line.description.split(PART)
+        return PART.join(name if part == line.worker_id else part for part in parts)
+
+    def requirement(self, requirement_id: str) -> RequirementNames:
+        """Return what a requirement was called."""
+        return self.requirements.get(requirement_id, UNNAMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +152,8 @@ class ClosedDocument:
     corrects: tuple[CorrectedInvoice, ...]
     content_hash: str
     tax_regime: TaxRegime = "standard"
+    credit_reason: str = ""
+    names: Names = field(default_factory=Names, hash=False)
 
     @property
     def sign(self) -> int:
@@ -141,3 +189,51 @@ class ClosedLine:
     cost_center: str
     corrects_invoice: str
     corrects_line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimesheetTime:
+    """Time of one day and time type on a timesheet; what is not billable is worth nothing."""
+
+    requirement_id: str
+    work_date: date
+    time_type: str
+    hours: Decimal
+    billable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTimesheet:
+    """A timesheet on a closed document, as it was priced for that document.
+
+    `times` are of the requirements that the document bills. `approved_on` and `approved_by` are
+    empty where they are not known.
+    """
+
+    document_id: str
+    source_id: str
+    worker_id: str
+    week_ending: date
+    approved_on: str
+    approved_by: str
+    times: tuple[TimesheetTime, ...]
+
+
+MOST_NAMED = 3
+
+
+def credit_reason(document: ClosedDocument, lines: Iterable[ClosedLine]) -> str:
+    """Return why a credit note was issued: an operator's reason, or what its lines correct."""
+    if document.credit_reason:
+        return document.credit_reason
+    corrected: dict[str, dict[str, None]] = {}
+    for line in lines:
+        if line.corrects_invoice or line.amount < 0:
+            corrected.setdefault(line.document_kind, {})[line.document_id] = None
+    named = [
+        f"{kind}{'s' * (len(ids) > 1)} {', '.join(ids)}"
+        if len(ids) <= MOST_NAMED
+        else counted(len(ids), kind)
+        for kind, ids in sorted(corrected.items())
+    ]
+    return f"Correction of {' and '.join(named)}" if named else ""

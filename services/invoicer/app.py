@@ -14,6 +14,7 @@ from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
 from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
+from services.invoicer.invoices.store.closing import forget_worker
 from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from services.invoicer.lines.store import figures
 from services.invoicer.opening import handlers as opening
@@ -63,6 +64,7 @@ DISPATCHER = CommandDispatcher(
     },
     subscriptions=subscriptions,
     republish=on_republish,
+    forget=forget_worker,
     snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT | explain.SNAPSHOT,
     companies_of={Explain: explain.companies_of},
 )

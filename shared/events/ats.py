@@ -71,13 +71,20 @@ class Retainer(AtsMessage):
 
 
 class RequirementChanged(AtsMessage):
-    """A requirement: who bills it, for which office, its statuses and its rates over time."""
+    """A requirement: who bills it, for which office, its statuses and its rates over time.
+
+    Documents print, where given: `reference`, the number of the requirement that the client knows;
+    `client_contact`, who ordered there; `client_reference`, what the client wants to see.
+    """
 
     requirement_id: Identifier
     revision: Revision
     billing_company: Identifier
     office_id: Identifier
     job_title: Name = ""
+    reference: Name = ""
+    client_contact: Name = ""
+    client_reference: Name = ""
     currency: Currency
     statuses: Annotated[tuple[StatusFrom, ...], Field(strict=False, max_length=1000)] = ()
     rates: Annotated[tuple[RateFrom, ...], Field(strict=False, max_length=5000)] = ()
@@ -96,7 +103,10 @@ class RequirementChanged(AtsMessage):
 
 
 class BilltoChanged(AtsMessage):
-    """A node of the billto hierarchy. A non-empty Account Name means that it can be invoiced."""
+    """A node of the billto hierarchy. A non-empty Account Name means that it can be invoiced.
+
+    `contact`: for whom its documents are; `reference`: what it wants to see on them.
+    """
 
     node_id: Identifier
     revision: Revision
@@ -106,13 +116,19 @@ class BilltoChanged(AtsMessage):
     account_name: Name = ""
     address: Text = ""
     tax_id: Name = ""
+    contact: Name = ""
+    reference: Name = ""
 
 
 class Workflow(AtsMessage):
-    """The approval stamps of a timesheet; a missing stamp is a step that is not done."""
+    """The approval stamps of a timesheet; a missing stamp is a step that is not done.
+
+    `approved_by`: the name of the approver, for the timesheet detail of documents.
+    """
 
     submitted_at: Instant | None = None
     approved_at: Instant | None = None
+    approved_by: Name = ""
     released_at: Instant | None = None
     interpreted_at: Instant | None = None
     reviewed_at: Instant | None = None
@@ -139,13 +155,15 @@ class TimesheetEntry(AtsMessage):
 class TimesheetApproved(AtsMessage):
     """A worker's week. `adjusts` names the original timesheet; no entries means cancelled.
 
-    Without `workflow` it is an imported row and counts as approved and reviewed.
+    Without `workflow` it is an imported row and counts as approved and reviewed. Documents print
+    `worker_name` in place of the id.
     """
 
     timesheet_id: Identifier
     revision: Revision
     adjusts: Identifier | None = None
     worker_id: Identifier
+    worker_name: Name = ""
     week_ending: Day
     workflow: Workflow | None = None
     entries: Annotated[tuple[TimesheetEntry, ...], Field(strict=False, max_length=5000)] = ()
@@ -191,6 +209,7 @@ class PlacementCreated(AtsMessage):
     revision: Revision
     requirement_id: Identifier
     worker_id: Identifier
+    worker_name: Name = ""
     start_date: Day
     end_date: Day | None = None
     end_reason: Text = ""

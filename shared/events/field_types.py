@@ -4,6 +4,7 @@ JSON numbers are refused for money and hours because JSON parsers turn them into
 (12345678901234567890.12 would lose its last digits).
 """
 
+import base64
 import re
 import unicodedata
 from datetime import UTC, date, datetime
@@ -29,6 +30,8 @@ ID_LENGTH = 200
 TEXT_LENGTH = 2_000
 SEALED_LENGTH = 20_000
 ADDRESS_LENGTH = 254
+PICTURE_LENGTH = 400_000
+PICTURE_MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 FIRST_DATE = date(1970, 1, 1)
 LAST_DATE = date(2999, 12, 31)
 FIRST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -257,6 +260,23 @@ SealedBox = Annotated[
     str, StringConstraints(strict=True, max_length=SEALED_LENGTH), AfterValidator(_text)
 ]
 """A sealed box in base64; a private RSA key of 4096 bits in PEM fits."""
+
+
+def _picture(text: str) -> str:
+    """Check that a text is a PNG or JPEG in base64, or empty."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except ValueError:
+        content = b"?"
+    if content and not content.startswith(PICTURE_MARKS):
+        raise wrong("not_a_picture", "is not a PNG or JPEG in base64: send the file's bytes so")
+    return text
+
+
+Picture = Annotated[
+    str, StringConstraints(strict=True, max_length=PICTURE_LENGTH), AfterValidator(_picture)
+]
+"""A PNG or JPEG in base64, or nothing."""
 MessageText = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
 """Text that our programs publish; it may quote another program's words unchanged."""
 EmailAddress = Annotated[

@@ -45,6 +45,11 @@ CSV_COLUMNS = (
     "corrects_line",
     "project",
     "cost_center",
+    "worker_name",
+    "requirement_id",
+    "requirement_reference",
+    "client_contact",
+    "client_reference",
 )
 # What spreadsheets start a formula with; the wide forms are read as formulas by East Asian
 # editions.
@@ -82,6 +87,7 @@ def _money(amount: Decimal) -> str:
 
 def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
     """Return one line of a document as a CSV record with CRLF. Credits are negative."""
+    requirement = document.names.requirement(line.requirement_id)
     return csv_record(
         (
             safe_text(document.invoice_number),
@@ -112,5 +118,10 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
             "" if line.corrects_line is None else line.corrects_line,
             safe_text(line.project),
             safe_text(line.cost_center),
+            safe_text(document.names.workers.get(line.worker_id, "")),
+            safe_text(line.requirement_id),
+            safe_text(requirement.reference),
+            safe_text(requirement.client_contact),
+            safe_text(requirement.client_reference),
         )
     )

@@ -38,6 +38,7 @@ TOLERANCE = Decimal(1)
 DECIMALS = Decimal("0.01")
 """An amount of the norm has two decimals at most (BR-DEC)."""
 UNKNOWN_UNITS = {"": "C62", "EA": "EA"}
+NOTHING_TO_PAY = "Nothing to pay: this document is a credit"
 REASONS = {"AE": "Reverse charge", "E": "Exempt from tax", "O": "Not subject to tax"}
 REASON_CODES = {"AE": "VATEX-EU-AE", "O": "VATEX-EU-O"}
 
@@ -155,17 +156,17 @@ class EInvoice:
         document = self.document
         codes = {category.code for category in self.breakdown()}
         notes = [document.tax_wording] if document.tax_wording and not codes & set(REASONS) else []
+        notes += [document.credit_reason] if document.credit_reason and self.sign < 0 else []
+        reference = xml_text(document.buyer.reference)
         return {
             "BT-1": xml_text(document.invoice_number),
             "BT-2": document.invoice_date,
             "BT-3": CREDIT_NOTE if self.sign < 0 else INVOICE,
             "BT-5": document.currency,
             **({"BT-9": document.due_date} if self.sign > 0 else {}),
+            **({"BT-10": reference} if reference else {}),
             **({"BT-13": xml_text(document.po_number)} if xml_text(document.po_number) else {}),
-            "BT-20": xml_text(
-                f"{describe_payment_terms(document.payment_terms)}, due"
-                f" {document.due_date.isoformat()}"
-            ),
+            "BT-20": self._terms(),
             "BT-24": EN_16931,
             "BT-72": document.service_to,
             "BT-73": document.service_from,
@@ -204,6 +205,18 @@ class EInvoice:
             terms["BT-121"] = REASON_CODES[category.code]
         return terms
 
+    def _terms(self) -> str:
+        """Return the terms of payment; those of a credit note only say that there are none, because
+        the norm demands terms where an amount is above zero (BR-CO-25).
+        """
+        if self.sign < 0:
+            return NOTHING_TO_PAY
+        seller = self.document.seller
+        remit_to = f"Remit to: {seller.remit_to}" if seller.remit_to else ""
+        terms = describe_payment_terms(self.document.payment_terms)
+        due = f"{terms}, due {self.document.due_date.isoformat()}"
+        return xml_text(". ".join(filter(None, (due, remit_to, seller.payment_instructions))))
+
     def _payment(self) -> Terms:
         """Return the means of payment: a transfer if the bank details hold an IBAN, else text."""
         bank = xml_text(self.document.seller.bank)
@@ -237,6 +250,8 @@ class EInvoice:
             terms["legal_identifier"] = xml_text(party.tax_id)
         home = self._home(party)
         terms["country_code"] = country_of(party, self.country, home)
+        if contact := xml_text(party.contact):
+            terms["contacts"] = [{"name": contact}]
         lines = address_lines(party, home)
         return terms | dict(zip(("addr_l1", "addr_l2", "addr_l3"), lines, strict=False))
 
@@ -254,7 +269,7 @@ class EInvoice:
             "BT-135": line.service_to,
             "BT-146": plain(figures.unit_price),
             "BT-151": category.code,
-            "BT-153": xml_text(line.description)
+            "BT-153": xml_text(self.document.names.described(line))
             or xml_text(line.time_type)
             or f"Line {line.line_no}",
             "BG-32": self._attributes(line),
@@ -272,8 +287,13 @@ class EInvoice:
     def _attributes(self, line: ClosedLine) -> list[Terms]:
         """Return values without a term in the standard (BG-32), none empty (BR-54)."""
         corrected = line.corrects_invoice and f"{line.corrects_invoice} line {line.corrects_line}"
+        requirement = self.document.names.requirement(line.requirement_id)
         named = (
-            ("Worker", line.worker_id),
+            ("Worker", self.document.names.workers.get(line.worker_id, line.worker_id)),
+            ("Job title", requirement.job_title),
+            ("Requirement", requirement.reference),
+            ("Client contact", requirement.client_contact),
+            ("Client reference", requirement.client_reference),
             ("Time type", line.time_type),
             ("Week ending", line.week_ending.isoformat() if line.week_ending else ""),
             ("PO", line.po_number if line.po_number != self.document.po_number else ""),

@@ -6,7 +6,7 @@ replaced by the invoice date, so that the same document gives the same bytes.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,7 +17,7 @@ from pypdf.generic import NameObject, TextStringObject
 from shared.render.einvoice import EInvoice
 from shared.render.parties import xml_text
 from shared.render.pdf import pdf_document
-from shared.terms import ClosedLine
+from shared.terms import ClosedLine, ClosedTimesheet
 
 LEVEL = "en16931"
 XMP_DATES = ("CreateDate", "ModifyDate")
@@ -43,10 +43,16 @@ def cii_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
     return xml
 
 
-def pdfa_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
+def pdfa_document(
+    invoice: EInvoice,
+    lines: Iterable[ClosedLine],
+    *,
+    logo: bytes = b"",
+    timesheets: Sequence[ClosedTimesheet] = (),
+) -> bytes:
     """Return the document as PDF/A-3 with `factur-x.xml` inside."""
     document, listed = invoice.document, list(lines)
-    picture = pdf_document(document, listed, standards=["a-3b"])
+    picture = pdf_document(document, listed, standards=["a-3b"], logo=logo, timesheets=timesheets)
     title = (
         f"{'Credit note' if document.document_type == 'credit-note' else 'Invoice'}"
         f" {xml_text(document.invoice_number)}"

@@ -4,15 +4,22 @@ Owns the signs of a credit note, number formats and labels. The template only pl
 text reaches it as JSON data, never as code.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from shared.calendar import describe_payment_terms
 from shared.money import ZERO, minor_unit, plain, rounded
-from shared.terms import ClosedDocument, ClosedLine, Party, TaxTotal
+from shared.render.text import BREAK, clean, decimals_of, figure
+from shared.render.timesheets import printed_timesheets
+from shared.terms import (
+    ClosedDocument,
+    ClosedLine,
+    ClosedTimesheet,
+    Party,
+    TaxTotal,
+    credit_reason,
+)
 
 UNITS = {
     "HUR": "hours",
@@ -22,64 +29,16 @@ UNITS = {
     "C62": "units",
     "EA": "each",
 }
-RATE_DECIMALS = 4
 # More corrected invoices than this are listed after the lines, so that the lines still begin on the
 # first page.
 CORRECTED_ON_TOP = 8
 RUNNING_LENGTH = 48
-# A word longer than this may be broken anywhere: an id without a blank must not run into the next
-# column.
-UNBROKEN_LENGTH = 24
-_LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LENGTH + 1},}}")
-_BREAK = "\u200b"
-# Marks that turn the direction of what follows: on paper they would let a name rearrange the
-# figures beside it.
-_DIRECTION_MARKS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
-
-
-def clean(text: str) -> str:
-    """Return user text for print: no control characters or direction marks, long words
-    breakable.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DIRECTION_MARKS)
-    kept = "".join(_printable(character) for character in text) if not text.isprintable() else text
-    return _LONG_WORD.sub(lambda found: _breakable(found.group()), kept.strip())
-
-
-def _printable(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Cs":  # half of a surrogate pair cannot be encoded
-        return "\ufffd"
-    if category == "Cc" and character != "\n":
-        return " "
-    return character
-
-
-def _breakable(word: str) -> str:
-    pieces: list[str] = []
-    since = 0
-    for character in word:
-        joins = unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
-        if since >= UNBROKEN_LENGTH and not joins:
-            pieces.append(_BREAK)
-            since = 0
-        pieces.append(character)
-        since += 1
-    return "".join(pieces)
-
-
-def decimals_of(values: Iterable[Decimal], least: int) -> int:
-    """Return how many decimals show all values, so that a column aligns; at most four."""
-    found = least
-    for value in values:
-        exponent = value.normalize().as_tuple().exponent
-        found = max(found, -exponent if isinstance(exponent, int) else 0)
-    return max(least, min(found, RATE_DECIMALS))
-
-
-def figure(value: Decimal, decimals: int) -> str:
-    """Return a number with thousands separators and that many decimals: 1,234.50."""
-    return f"{value:,.{decimals}f}"
+FOOTER_WIDTH = 110
+ENGAGEMENT = ("project", "cost_center")
+CLIENT_NAMES = ("reference", "client_contact", "client_reference")
+# The template of a longer document sets each line by itself and repeats the heads of the columns on
+# top of the page: a table of so many rows would take four times as long and twice the memory.
+TABLE_LINES = 500
 
 
 class Figures:
@@ -115,29 +74,16 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
     """Return everything that the template prints."""
     figures = Figures(document, lines)
     credit = document.document_type == "credit-note"
-    title = "Credit note" if credit else "Invoice"
+    shared = _shared(document, lines)
     # A line that credits part of another names its date too; the dates are in the head.
     dates = {each.number: each.invoice_date.isoformat() for each in document.corrects}
     columns = _columns(document, lines)
-    rows = [_row(line, document, figures, dates, columns) for line in lines]
+    rows = [_row(line, document, figures, dates, columns, shared) for line in lines]
     corrected = [
         f"{clean(each.number)} of {each.invoice_date.isoformat()}" for each in document.corrects
     ]
-    return {
-        "title": title,
-        "number": clean(document.invoice_number),
-        "date": [
-            document.invoice_date.year,
-            document.invoice_date.month,
-            document.invoice_date.day,
-        ],
-        "running": {
-            "seller": _one_line(document.seller.name),
-            "buyer": _one_line(document.buyer.name),
-        },
-        "seller": _party(document.seller),
-        "buyer": _party(document.buyer),
-        "facts": _facts(document, title),
+    return printed_head(document) | {
+        "facts": _facts(document, shared),
         "highlight": {
             "label": "Total credit" if credit else "Amount due",
             "amount": f"{document.currency} {figures.money(document.total)}",
@@ -145,6 +91,8 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         "corrected": corrected,
         "corrected_label": "This credit note corrects" if credit else "This invoice also corrects",
         "corrected_on_top": len(corrected) <= CORRECTED_ON_TOP,
+        "reason": clean(credit_reason(document, lines)) if credit else "",
+        "long": len(lines) > TABLE_LINES,
         "heads": [head for _, head, _ in columns],
         "sides": [side for _, _, side in columns],
         "rows": rows,
@@ -157,10 +105,41 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         "total_label": f"Total {document.currency}",
         "total": figures.money(document.total),
         "wording": clean(document.tax_wording),
-        "payment": _payment(document, figures),
-        "bank": clean(document.seller.bank),
+        "payment": [] if credit else _payment(document, figures),
+    }
+
+
+def printed_head(document: ClosedDocument) -> dict[str, Any]:
+    """Return what the template prints on the documents and on their timesheets: the parties."""
+    return {
+        "title": _title(document),
+        "number": clean(document.invoice_number),
+        "date": [
+            document.invoice_date.year,
+            document.invoice_date.month,
+            document.invoice_date.day,
+        ],
+        "running": {
+            "seller": _one_line(document.seller.name),
+            "buyer": _one_line(document.buyer.name),
+        },
+        "seller": _party(document.seller),
+        "buyer": _party(document.buyer),
+        "footer": clean(document.seller.footer),
+        "footer_lines": _footer_lines(document.seller.footer),
         "content_hash": clean(document.content_hash),
     }
+
+
+def timesheets_document(
+    document: ClosedDocument, timesheets: Sequence[ClosedTimesheet]
+) -> dict[str, Any]:
+    """Return everything that the template prints of the timesheets in a file of their own."""
+    return printed_head(document) | printed_timesheets(document, timesheets)
+
+
+def _title(document: ClosedDocument) -> str:
+    return "Credit note" if document.document_type == "credit-note" else "Invoice"
 
 
 def _party(party: Party) -> dict[str, str]:
@@ -168,22 +147,54 @@ def _party(party: Party) -> dict[str, str]:
         "name": clean(party.name),
         "address": clean(party.address),
         "tax_id": clean(party.tax_id),
+        "contact": clean(party.contact),
     }
+
+
+def _footer_lines(footer: str) -> int:
+    """Return how many lines of the page the footer takes, at most."""
+    return sum(len(line) // FOOTER_WIDTH + 1 for line in footer.splitlines())
 
 
 def _one_line(name: str) -> str:
     """Return a name shortened for page heads and feet; the first page shows it in full."""
-    line = " ".join(clean(name).replace(_BREAK, "").split())
+    line = " ".join(clean(name).replace(BREAK, "").split())
     return line if len(line) <= RUNNING_LENGTH else f"{line[: RUNNING_LENGTH - 1].rstrip()}…"
 
 
-def _facts(document: ClosedDocument, title: str) -> list[tuple[str, str]]:
+def _shared(document: ClosedDocument, lines: Sequence[ClosedLine]) -> dict[str, str]:
+    """Return what all lines have alike, by name: it is printed once, not with each line."""
+    alike: dict[str, set[str]] = {name: {getattr(x, name) for x in lines} for name in ENGAGEMENT}
+    for requirement_id in {line.requirement_id for line in lines}:
+        named = document.names.requirement(requirement_id)
+        for name in CLIENT_NAMES:
+            alike.setdefault(name, set()).add(getattr(named, name))
+    return {
+        name: values.pop() for name, values in alike.items() if len(values) == 1 and any(values)
+    }
+
+
+def _facts(document: ClosedDocument, shared: Mapping[str, str]) -> list[tuple[str, str]]:
+    title = _title(document)
+    own = document.buyer.reference
+    payable = [
+        ("Due date", document.due_date.isoformat()),
+        ("Terms", describe_payment_terms(document.payment_terms)),
+    ]
     facts = [
         (f"{title} number", document.invoice_number),
         (f"{title} date", document.invoice_date.isoformat()),
-        ("Due date", document.due_date.isoformat()),
-        ("Terms", describe_payment_terms(document.payment_terms)),
+        *(payable if document.sign > 0 else []),
         ("Purchase order", document.po_number),
+        ("Your reference", own),
+        ("Project", shared.get("project", "")),
+        ("Cost center", shared.get("cost_center", "")),
+        ("Requirement", shared.get("reference", "")),
+        ("Ordered by", shared.get("client_contact", "")),
+        (
+            "Order reference" if own else "Your reference",
+            "" if shared.get("client_reference") == own else shared.get("client_reference", ""),
+        ),
         (
             "Service period",
             _span(document.service_from.isoformat(), document.service_to.isoformat()),
@@ -223,6 +234,7 @@ def _row(
     figures: Figures,
     dates: dict[str, str],
     columns: Sequence[tuple[str, str, str]],
+    shared: Mapping[str, str],
 ) -> list[str]:
     """Return number, description, details and the columns."""
     rate = f"{plain(line.tax_rate)} %" if line.tax_code or line.tax_rate else "–"
@@ -234,26 +246,37 @@ def _row(
         "tax": f"{clean(line.tax_code)} {rate}".strip(),
         "net": figures.money(line.amount),
     }
-    details = " · ".join(_details(line, document, dates))
+    description = document.names.described(line)
+    details = " · ".join(_details(line, document, dates, description, shared))
     return [
         str(line.line_no),
-        clean(line.description),
+        clean(description),
         details,
         *(cells[column] for column, _, _ in columns),
     ]
 
 
-def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) -> list[str]:
+def _details(
+    line: ClosedLine,
+    document: ClosedDocument,
+    dates: dict[str, str],
+    said: str,
+    shared: Mapping[str, str],
+) -> list[str]:
     """Return what identifies the line and is not in its description or shared by the document."""
-    said = line.description
     week = line.week_ending.isoformat() if line.week_ending else ""
+    requirement = document.names.requirement(line.requirement_id)
     named = (
-        ("worker", line.worker_id),
+        ("worker", document.names.workers.get(line.worker_id, line.worker_id)),
+        ("", requirement.job_title),
         ("", line.time_type),
         ("w/e", week),
         ("PO", line.po_number if line.po_number != document.po_number else ""),
-        ("project", line.project),
-        ("cost center", line.cost_center),
+        ("requirement", "" if "reference" in shared else requirement.reference),
+        ("ordered by", "" if "client_contact" in shared else requirement.client_contact),
+        ("your reference", "" if "client_reference" in shared else requirement.client_reference),
+        ("project", "" if "project" in shared else line.project),
+        ("cost center", "" if "cost_center" in shared else line.cost_center),
     )
     found = [
         f"{label} {clean(value)}".strip()
@@ -306,11 +329,17 @@ def _tax(total: TaxTotal, figures: Figures) -> tuple[str, str, str]:
     return (" ".join(label.split()), figures.money(total.net), figures.money(total.tax))
 
 
-def _payment(document: ClosedDocument, figures: Figures) -> str:
-    if document.total <= 0:
-        return ""
-    total = f"{document.currency} {figures.money(document.total)}"
-    return (
+def _payment(document: ClosedDocument, figures: Figures) -> list[tuple[str, str]]:
+    """Return how to pay, each with its label; a document of zero asks for nothing."""
+    total, seller = f"{document.currency} {figures.money(document.total)}", document.seller
+    please = (
         f"Please pay {total} by {document.due_date.isoformat()}, quoting"
-        f" {clean(document.invoice_number)}."
+        f" {document.invoice_number}.\nTerms: {describe_payment_terms(document.payment_terms)}"
     )
+    named = (
+        ("Bank details", seller.bank),
+        ("Payment", please if document.total > 0 else ""),
+        ("Remit to", seller.remit_to),
+        ("Payment instructions", seller.payment_instructions),
+    )
+    return [(label, clean(text)) for label, text in named if text]

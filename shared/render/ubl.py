@@ -78,6 +78,7 @@ def _head(terms: Terms, credit: bool) -> list[Any]:
         _leaf("CreditNoteTypeCode" if credit else "InvoiceTypeCode", terms["BT-3"]),
         *(_leaf("Note", each["BT-22"]) for each in terms["BG-1"]),
         _leaf("DocumentCurrencyCode", terms["BT-5"]),
+        _leaf("BuyerReference", get("BT-10")),
         _parent("InvoicePeriod", _leaf("StartDate", get("BT-73")), _leaf("EndDate", get("BT-74"))),
         _parent("OrderReference", _leaf("ID", get("BT-13"))),
         *(
@@ -130,6 +131,7 @@ def _party(party: Terms) -> Any:
             _leaf("RegistrationName", party["name"]),
             _leaf("CompanyID", get("legal_identifier")),
         ),
+        *(_parent("Contact", _leaf("Name", each["name"])) for each in get("contacts", ())),
     )
 
 

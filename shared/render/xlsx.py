@@ -255,6 +255,7 @@ def _document_cells(document: ClosedDocument) -> dict[str, Cell]:
 
 def _line_cells(document: ClosedDocument, line: ClosedLine) -> tuple[Cell, ...]:
     """Return the cells of a line in the order of the CSV columns."""
+    requirement = document.names.requirement(line.requirement_id)
     return (
         document.invoice_number,
         document.document_type,
@@ -284,4 +285,9 @@ def _line_cells(document: ClosedDocument, line: ClosedLine) -> tuple[Cell, ...]:
         line.corrects_line,
         line.project,
         line.cost_center,
+        document.names.workers.get(line.worker_id),
+        line.requirement_id,
+        requirement.reference,
+        requirement.client_contact,
+        requirement.client_reference,
     )

@@ -169,3 +169,13 @@ FROM invoicer.invoice_seal AS s
 LEFT JOIN invoicer.invoice_content AS c USING (invoice_id)
 LEFT JOIN invoicer.invoice AS v USING (invoice_id)
 WHERE s.content_hash IS DISTINCT FROM c.content_hash
+
+-- name: names
+-- the names on a document are those of its closing; only that of a forgotten worker is removed
+SELECT 'invoice ' || v.invoice_number || ' ' || d.about || ' ' || d.subject_id AS id,
+    CASE WHEN d.detail IS NULL THEN 'has no name any more, and the worker was not forgotten'
+         ELSE 'its name no longer matches the digest stored at closing' END AS detail
+FROM invoicer.invoice_detail AS d JOIN invoicer.invoice AS v USING (invoice_id)
+LEFT JOIN invoicer.forgotten_worker AS f ON f.worker_id = d.subject_id AND d.about = 'worker'
+WHERE d.detail IS NULL AND f.worker_id IS NULL
+   OR d.detail IS NOT NULL AND d.digest <> invoicer.detail_digest(d.about, d.subject_id, d.detail)

@@ -258,7 +258,12 @@ EXAMPLES: dict[str, BaseModel] = {
         parent_id="client-1", address="1 Main Street\nNew York", tax_id="12-3456789"
     ),
     "timesheet-approved": builders.timesheet(
-        "T-1a", 2, [builders.entry("7.5", po_number="PO-9")], adjusts="T-1", workflow=_STAMPS
+        "T-1a",
+        2,
+        [builders.entry("7.5", po_number="PO-9")],
+        adjusts="T-1",
+        worker_name="Maya Torres",
+        workflow=_STAMPS | {"approved_by": "Kim Lee"},
     ),
     "charge-added": builders.charge(),
     "placement-created": builders.placement(end_date="2026-12-31", end_reason="resigned"),

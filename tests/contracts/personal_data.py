@@ -38,6 +38,19 @@ PERSONAL: dict[str, Personal] = {
     "worker_id": Personal(
         WORKER, "id; a pseudonym as long as the ATS puts no name into it", BOOKS, "views: pseudonym"
     ),
+    "worker_name": Personal(
+        WORKER, "name, as documents print it", BOOKS, "removed, and from what arrives later"
+    ),
+    "approved_by": Personal(
+        CLIENT, "name of the approver of a timesheet", BOOKS, "removed from his timesheets"
+    ),
+    "detail": Personal(
+        WORKER,
+        "names on a document: of a worker; of a requirement and the client's contact for it",
+        BOOKS,
+        "name of the worker removed; its digest stays for the seal",
+    ),
+    "digest": Personal(WORKER, "digest of a name; names preview digests too", BOOKS, STAYS),
     "description": Personal(
         WORKER, "text of a line, with the worker's id", BOOKS, "views: pseudonym"
     ),
@@ -95,8 +108,8 @@ PERSONAL: dict[str, Personal] = {
     ),
     "tax_id": Personal(CLIENT, "tax id; may be of a person", "until it is changed", STAYS),
     "bank": Personal(CLIENT, "bank account of a billing company", "until it is changed", STAYS),
-    "seller": Personal(CLIENT, "name, address, tax id, bank on a document", BOOKS, STAYS),
-    "buyer": Personal(CLIENT, "name, address, tax id on a document", BOOKS, STAYS),
+    "seller": Personal(CLIENT, "name, address, tax id, bank ... on a document", BOOKS, STAYS),
+    "buyer": Personal(CLIENT, "name, address, tax id, contact ... on a document", BOOKS, STAYS),
     "emails": Personal(CLIENT, "e-mail addresses of a debtor", "until they are changed", STAYS),
     "sender": Personal(CLIENT, "address that sends e-mails", "until it is changed", STAYS),
     "reply_to": Personal(CLIENT, "address that gets answers", "until it is changed", STAYS),
@@ -106,10 +119,16 @@ PERSONAL: dict[str, Personal] = {
     "mail_text": Personal(CLIENT, "template of a text", "until it is changed", STAYS),
     "subject": Personal(CLIENT, "subject of an e-mail, with the debtor's name", BOOKS, STAYS),
     "content": Personal(CLIENT, "text of an e-mail, with the debtor's name", BOOKS, STAYS),
+    "contact": Personal(CLIENT, "for whom a client's documents are", "until it is changed", STAYS),
+    "client_contact": Personal(CLIENT, "who ordered at the client", "until it is changed", STAYS),
+    "remit_to": Personal(CLIENT, "where payments go", "until it is changed", STAYS),
+    "payment_instructions": Personal(CLIENT, "how to pay", "until it is changed", STAYS),
+    "footer": Personal(CLIENT, "last lines of the pages", "until it is changed", STAYS),
     "customer": Personal(CLIENT, "id of the debtor in the accounting system", BOOKS, STAYS),
     "actor": Personal(STAFF, "who sent a command", HISTORY, STAYS),
     "closed_by": Personal(STAFF, "who closed a dead letter", HISTORY, STAYS),
     "reason": Personal(STAFF, "why, in the words of an operator", HISTORY, STAYS),
+    "credit_reason": Personal(STAFF, "why, as a credit note prints it", BOOKS, STAYS),
     "person": Personal(STAFF, "name of a person who sends commands", HISTORY, STAYS),
     "changed_by": Personal(STAFF, "who set a person's roles", HISTORY, STAYS),
     "added_by": Personal(STAFF, "who added a program or key", HISTORY, STAYS),
@@ -126,23 +145,23 @@ OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
 }
 """Places where a field is of another kind of person than elsewhere."""
 NOT_PERSONAL_TEXT = """
-    adjusts approval_level assignment_id attach country failure_message host message_id
-    sealed_password audience batch_id billed_in_batch billing_companies
-    billing_company billto_node body_sha256 capabilities cause charge_id check_message
-    check_outcome circuit_message code command command_id company_ids content_hash
-    corrects_invoice corrects_number cost_center credits currency cursor cycle default_tax
-    default_time_group derivation digest document_id document_kind document_type ends_on fact_id
-    fact_kind family fee_id file_format first_number fix groups guarantee hold_code holder id
-    invoice_number item_class item_id item_ids job_title key_id kind last_number leased_by
-    ledger line_hash line_key line_kind login_refused missing_timesheets needs node_id
-    office_id outcome parent_id payment_id payment_terms percent_of placement_id plan po_number
+    about adjusts approval_level assignment_id attach audience batch_id billed_in_batch
+    billing_companies billing_company billto_node body_sha256 capabilities cause charge_id
+    check_message check_outcome circuit_message client_reference code command command_id
+    company_ids content_hash corrects_invoice corrects_number cost_center country credits
+    currency cursor cycle default_tax default_time_group derivation digest document_id
+    document_kind document_type ends_on fact_id fact_kind failure_message family fee_id
+    file_format first_number fix groups guarantee hold_code holder host id invoice_number
+    item_class item_id item_ids job_title key_id kind last_number leased_by ledger line_hash
+    line_key line_kind login_refused logo message_id missing_timesheets needs node_id office_id
+    outcome parent_id payment_id payment_terms percent_of picture placement_id plan po_number
     position_type preview_id product_kind program project public_key rate rate_version
-    realization_kind receipt remote remote_id remote_number remote_state request_key
-    requirement_id requirement_ids retainer role schedule sealed sealed_secrets series
-    series_prefix service sha256 source source_id state status steps tax_basis tax_code tax_date
-    tax_regime
-    tax_totals tax_wording time_group time_type time_zone timesheet_id title topic totals unit
-    value_sha256 variant warning what worker
+    realization_kind receipt reference remote remote_id remote_number remote_state request_key
+    requirement_id requirement_ids retainer role schedule sealed sealed_password sealed_secrets
+    series series_prefix service sha256 source source_id state status steps subject_id tax_basis
+    tax_code tax_date tax_regime tax_totals tax_wording time_group time_type time_zone
+    timesheet_detail timesheet_id title topic totals unit value_sha256 variant warning what
+    worker
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

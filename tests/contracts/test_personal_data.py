@@ -14,7 +14,7 @@ def test_every_field_of_text_is_classified() -> None:
     assert all(others <= set(places()[name]) for name, (others, _) in OF_PLACES.items())
 
 
-@pytest.mark.parametrize("name", ["email", "worker_name", "phone"])
+@pytest.mark.parametrize("name", ["email", "phone"])
 def test_contact_data_of_workers_has_no_field_of_its_own(name: str) -> None:
     """It comes in undeclared fields only, which `forget worker` removes whole."""
     assert name not in places()

@@ -120,6 +120,11 @@ async def test_names_and_contact_data_go_from_everywhere(firm: Firm) -> None:
         "fee_realizer.console_charge",
         "fee_realizer.dead_letter",
         "fee_realizer.console_dead_letter",
+        "fee_realizer.worker",
+        "fee_realizer.worker_name",
+        "invoicer.invoice_detail",
+        "invoicer.closed_invoice_detail",
+        "invoicer.console_closed_detail",
     }
     await firm.send("operator-commands", *forget())
     assert await firm.holding(NAME, MAIL, NOTE) == set()
@@ -133,6 +138,7 @@ async def test_names_and_contact_data_go_from_everywhere(firm: Firm) -> None:
         "dead letters": 2,
         "commands": 0,
         "revisions": 3,
+        "names": 1,
     }
 
 

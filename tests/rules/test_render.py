@@ -23,7 +23,8 @@ from shared.render import (
     csv_row,
     pdf_document,
 )
-from shared.render.printed import RUNNING_LENGTH, UNBROKEN_LENGTH, clean
+from shared.render.printed import RUNNING_LENGTH
+from shared.render.text import UNBROKEN_LENGTH, clean
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
 from tests.twins import csv_rows
 
@@ -179,7 +180,9 @@ def test_columns_are_in_the_published_order() -> None:
 
     The published ones are first, additions at the end.
     """
-    assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, "project", "cost_center"]
+    added = ["project", "cost_center", "worker_name", "requirement_id", "requirement_reference"]
+    added += ["client_contact", "client_reference"]
+    assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, *added]
     assert ",".join(CSV_COLUMNS) + "\r\n" == CSV_HEADER
 
 
@@ -341,7 +344,7 @@ def test_an_invoice_shows_all_that_it_must() -> None:
             "1.00 units 10,000.00 X 0 % 10,000.00",
         ),
         *(
-            "worker RN-01 · w/e 2026-03-15 · project Apollo · cost center ICU-4",
+            *("Project Apollo", "Cost center ICU-4", "worker RN-01 · w/e 2026-03-15"),
             "Subtotal, net of tax 13,180.00",
         ),
         *(

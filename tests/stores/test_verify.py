@@ -76,6 +76,11 @@ async def _second_batch(inserter: RowInserter, second: int) -> None:
         " pad', 'c-2', now())"
     )
     await inserter.series(7, 14, APRIL)
+    await inserter.run(
+        "INSERT INTO invoicer.invoice_detail SELECT 1, 'worker', 'W-1', detail,"
+        " invoicer.detail_digest('worker', 'W-1', detail)"
+        ' FROM (SELECT CAST(\'{"name": "Maya"}\' AS jsonb) AS detail) d'
+    )
     await inserter.seal()
 
 
@@ -349,6 +354,14 @@ FAULTS = {
     "a changed closed invoice: its buyer": (
         'UPDATE invoicer.invoice SET buyer = \'{"name": "other"}\' WHERE number = 7',
         {"seal"},
+    ),
+    "a changed closed invoice: a name": (
+        'UPDATE invoicer.invoice_detail SET detail = \'{"name": "other"}\'',
+        {"names"},
+    ),
+    "a closed invoice that lost a name": (
+        "UPDATE invoicer.invoice_detail SET detail = NULL",
+        {"names"},
     ),
     "an unexplained number": ("DELETE FROM invoicer.number_jump", {"gap_certificate"}),
     "a number used in a jump": (

@@ -1,6 +1,8 @@
 """`backoffice billing-company set|show`: the legal entities that issue invoices."""
 
+import base64
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +10,8 @@ import typer
 from services.console.cli.command import Run, command
 from services.console.cli.options import option, parsed, read_date
 
+LARGEST_LOGO = 300_000
+"""So many bytes fit into the command in base64."""
 companies_app = typer.Typer(help="The legal entities that issue invoices.", no_args_is_help=True)
 
 TaxDate = Annotated[
@@ -32,6 +36,10 @@ PerTimesheet = Annotated[
         "--invoice-per-timesheet/--timesheets-together",
     ),
 ]
+RemitTo = Annotated[str | None, option("Where payments go, as it is printed.", metavar="TEXT")]
+PaymentInstructions = Annotated[str | None, option("How to pay, as it is printed.", metavar="TEXT")]
+Footer = Annotated[str | None, option("Last lines of each page of a document.", metavar="TEXT")]
+Logo = Annotated[str | None, option('PNG or JPEG for documents; "" for none.', metavar="FILE")]
 MaxDayHours = Annotated[
     int | None,
     option(
@@ -64,6 +72,22 @@ def read_series(text: str) -> dict[str, Any]:
             f"{text!r} is not PREFIX:WIDTH, e.g. INV-:6", param_hint="--series"
         )
     return {"series_prefix": prefix, "series_width": int(width)}
+
+
+def read_logo(path: str) -> str:
+    """The content of a picture in base64; no path is no picture."""
+    try:
+        content = Path(path).read_bytes() if path else b""
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{path} cannot be read: {error.strerror}", param_hint="--logo"
+        ) from error
+    if len(content) > LARGEST_LOGO:
+        raise typer.BadParameter(
+            f"{path} has {len(content):,} bytes; the limit is {LARGEST_LOGO:,}: save it smaller",
+            param_hint="--logo",
+        )
+    return base64.b64encode(content).decode()
 
 
 @command(companies_app, "set", sends=True)
@@ -107,10 +131,12 @@ def set_company(
     max_day_hours: MaxDayHours = None,
     go_live: GoLive = None,
     invoice_per_timesheet: PerTimesheet = None,
+    remit_to: RemitTo = None,
+    payment_instructions: PaymentInstructions = None,
+    footer: Footer = None,
+    logo: Logo = None,
 ) -> None:
-    """Create a billing company, or change the settings that are named; the others stay as they
-    are.
-    """
+    """Create a billing company, or change the settings that are named; the others stay."""
     run.send(
         "set-billing-company",
         show=run.facts,
@@ -132,6 +158,10 @@ def set_company(
         max_day_hours=max_day_hours,
         go_live=go_live,
         invoice_per_timesheet=invoice_per_timesheet,
+        remit_to=remit_to,
+        payment_instructions=payment_instructions,
+        footer=footer,
+        logo=None if logo is None else read_logo(logo),
         **(read_series(series) if series is not None else {}),
     )
 

@@ -40,6 +40,9 @@ VERSIONS = [
     Column("address"),
     Column("emails", "e-mail", most=60),
     Column("attach"),
+    Column("contact"),
+    Column("reference"),
+    Column("timesheet_detail", "timesheets"),
 ]
 DEFAULTS = {
     "zero_documents": False,
@@ -47,8 +50,17 @@ DEFAULTS = {
     "missing_timesheets": "bill",
     "credits": "separate",
     "attach": "pdf",
+    "timesheet_detail": "none",
 }
 """Values that a table leaves out, because every debtor has them unless its terms differ."""
+TimesheetDetail = Annotated[
+    str | None,
+    option(
+        "Where documents show days, hours and approvers: nowhere, on the PDF's last pages, or in a"
+        " PDF beside it.",
+        metavar="none|appendix|file",
+    ),
+]
 FIRST_DAY = "1970-01-01"
 """The from-date of the first terms of a debtor, unless the operator gives another."""
 
@@ -143,6 +155,13 @@ def set_terms(
     attach: Attachments = None,
     mail_subject: MailSubject = None,
     mail_text_file: MailTextFile = None,
+    contact: Annotated[
+        str | None, option("For whom documents are, in place of the ATS's.", metavar="NAME")
+    ] = None,
+    reference: Annotated[
+        str | None, option("The debtor's reference, in place of the ATS's.", metavar="TEXT")
+    ] = None,
+    timesheet_detail: TimesheetDetail = None,
     exempt: Annotated[
         str | None, option("Exempt from tax, with this wording.", metavar="TEXT")
     ] = None,
@@ -169,6 +188,9 @@ def set_terms(
         attach=attach,
         mail_subject=mail_subject,
         mail_text=read_text(mail_text_file, "--mail-text-file"),
+        contact=contact,
+        reference=reference,
+        timesheet_detail=timesheet_detail,
         **_tax(exempt, reverse_charge, taxed),
     )
 

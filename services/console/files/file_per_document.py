@@ -17,13 +17,19 @@ from services.console.files.paths import (
     safe_name,
     temporary_folder,
 )
-from services.console.queries.closed_documents import closed_documents, closed_lines
+from services.console.queries.closed_documents import (
+    closed_documents,
+    closed_lines,
+    closed_timesheets,
+    logo_of,
+)
 from services.console.queries.snapshot import ReadConnection, Row
 from shared.errors import Refused
 from shared.render import ControlTotals, EInvoice, pdf_document, ubl_file
-from shared.render.pdf import uncommon_words, without_font
+from shared.render.pdf import appended, timesheets_pdf, uncommon_words, without_font
 from shared.terms import ClosedDocument, ClosedLine, counted
 
+SHEETS = "-timesheets"
 SUFFIXES = {"ubl": ".xml", "pdf": ".pdf", "pdfa": ".pdf"}
 
 
@@ -62,22 +68,30 @@ async def save_documents(
             for document in documents:
                 name = safe_name(document.invoice_number, str(document.invoice_id), suffix, taken)
                 totals.add_document(document)
-                await _write(connection, document, file_format, folder / name, totals, country)
-                names.append(name)
+                sheets = await _write(
+                    connection, document, file_format, folder / name, totals, country
+                )
+                names += [name] if sheets is None else [name, sheets.name]
                 if progress is not None:
-                    progress(len(names), batch["documents"])
+                    progress(totals.documents, batch["documents"])
         compare_totals(batch, totals)
         if merged:
             from services.console.files.merging import merge_all  # slow to import
 
             return Saved(target, len(merge_all(folder, names, target)), totals)
         if kind == suffix:
-            (folder / names[0]).replace(target)
+            for name, path in zip(names, (target, _sheets_path(target)), strict=False):
+                (folder / name).replace(path)
         elif kind == ".zip":
             archive(folder, names, target)
         else:
             move_all(folder, names, target)
-    return Saved(target, 1 if kind in (suffix, ".zip") else len(names), totals)
+    return Saved(target, 1 if kind == ".zip" else len(names), totals)
+
+
+def _sheets_path(path: Path) -> Path:
+    """The file of a document's timesheets, beside the document."""
+    return path.with_name(f"{path.stem}{SHEETS}.pdf")
 
 
 async def _require_fonts(connection: ReadConnection, batch: Row) -> None:
@@ -87,7 +101,8 @@ async def _require_fonts(connection: ReadConnection, batch: Row) -> None:
         for document in documents:
             async with aclosing(closed_lines(connection, [document])) as lines:
                 listed = [line async for _, line in lines]
-            for word in await asyncio.to_thread(uncommon_words, document, listed):
+            sheets = await closed_timesheets(connection, document)
+            for word in await asyncio.to_thread(uncommon_words, document, listed, sheets):
                 invoices.setdefault(word, document.invoice_number)
     missing = await asyncio.to_thread(without_font, invoices)
     found = [
@@ -117,8 +132,8 @@ async def _write(
     draft: Path,
     totals: ControlTotals,
     country: str,
-) -> None:
-    """Writes one document.
+) -> Path | None:
+    """Writes one document, and its timesheets if they have a file of their own: its path.
 
     UBL is streamed; the typesetter of a PDF needs all lines of the document at once.
     """
@@ -129,16 +144,26 @@ async def _write(
                 async for _, line in lines:
                     totals.add_line(document.currency, line)
                     write(line)
-            return
+            return None
         async for _, line in lines:
             totals.add_line(document.currency, line)
             listed.append(line)
 
-    def render() -> bytes:
+    sheets = await closed_timesheets(connection, document)
+    logo = await logo_of(connection, document)
+    sheets_file = _sheets_path(draft) if sheets and not appended(document, sheets) else None
+
+    def render() -> None:
+        last_pages = sheets if sheets_file is None else ()
         if file_format == "pdf":
-            return pdf_document(document, listed)
-        from shared.render.pdfa import pdfa_document  # slow to import; other formats need it not
+            draft.write_bytes(pdf_document(document, listed, logo=logo, timesheets=last_pages))
+        else:
+            from shared.render.pdfa import pdfa_document  # slow to import; others need it not
 
-        return pdfa_document(EInvoice(document, country), listed)
+            invoice = EInvoice(document, country)
+            draft.write_bytes(pdfa_document(invoice, listed, logo=logo, timesheets=last_pages))
+        if sheets_file is not None:
+            sheets_file.write_bytes(timesheets_pdf(document, sheets, logo))
 
-    await asyncio.to_thread(lambda: draft.write_bytes(render()))
+    await asyncio.to_thread(render)
+    return sheets_file

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, TypeVar
 
+from pydantic import BaseModel
+
 from services.console.importing.csv_rows import Problems
 from services.console.importing.folder import (
     BILLTO,
@@ -31,6 +33,14 @@ from shared.events.ats import (
 )
 from shared.events.field_types import FIRST_DATE, MESSAGE_BYTES
 
+KEPT_OF_NODES = ("tax_id", "contact", "reference")
+KEPT_OF_REQUIREMENTS = (
+    "engagement",
+    "reference",
+    "client_contact",
+    "client_reference",
+    "retainer",
+)
 MAX_RATES, MAX_ENTRIES = 5_000, 5_000
 FIRST_REVISION = 1
 Kind = Literal["billto", "requirement", "timesheet", "placement"]
@@ -122,14 +132,15 @@ def plan_import(
         before = stored.requirements.get(an_id)
         plan.add("requirement", an_id, requirement, before, where, problems)
     for an_id, rows in contents.timesheets.items():
+        known = stored.timesheets.get(an_id)
         timesheet = TimesheetApproved(  # without workflow stamps it counts as approved and reviewed
             timesheet_id=an_id,
             revision=FIRST_REVISION,
             worker_id=rows.worker_id,
+            worker_name=known.worker_name if known else "",
             week_ending=rows.week_ending,
             entries=in_order(rows.entries),
         )
-        known = stored.timesheets.get(an_id)
         if known is not None:
             known = known.model_copy(update={"entries": in_order(known.entries)})
         plan.add("timesheet", an_id, timesheet, known, (TIMESHEETS, rows.line), problems)
@@ -159,8 +170,9 @@ def in_order(entries: Iterable[TimesheetEntry]) -> tuple[TimesheetEntry, ...]:
 
 
 def _nodes(contents: FolderContents, stored: StoredDocuments) -> Iterable[BilltoChanged]:
-    """Nodes of billto.csv; the tax id, which the file does not have, stays as stored."""
+    """Nodes of billto.csv; what the file does not have (`KEPT_OF_NODES`) stays as stored."""
     for node_id, row in contents.nodes.items():
+        before = stored.nodes.get(node_id)
         yield BilltoChanged(
             node_id=node_id,
             revision=FIRST_REVISION,
@@ -169,8 +181,12 @@ def _nodes(contents: FolderContents, stored: StoredDocuments) -> Iterable[Billto
             name=row.name,
             account_name=row.account_name,
             address=row.address,
-            tax_id=stored.nodes[node_id].tax_id if node_id in stored.nodes else "",
+            **_kept(before, KEPT_OF_NODES),
         )
+
+
+def _kept(before: BaseModel | None, names: Iterable[str]) -> dict[str, Any]:
+    return {} if before is None else {name: getattr(before, name) for name in names}
 
 
 def _requirements(
@@ -193,18 +209,10 @@ def _requirements(
                 currency=row.currency,
                 statuses=statuses_after(before.statuses if before else (), row, today),
                 rates=rates,
-                **_kept(before),
+                **_kept(before, KEPT_OF_REQUIREMENTS),
             )
         elif before is not None:
             yield before.model_copy(update={"rates": rates})
-
-
-def _kept(before: RequirementChanged | None) -> dict[str, Any]:
-    """The fields that the file has no column for, as they are stored."""
-    if before is None:
-        return {}
-    retainer = {"retainer": before.retainer} if before.retainer else {}
-    return {"engagement": before.engagement, **retainer}
 
 
 def statuses_after(

@@ -63,6 +63,9 @@ TERMS: Columns = {
     "attach": FileColumn(_several, "what an e-mail carries: pdf, ubl or pdf;ubl"),
     "mail_subject": FileColumn(optional(name), "subject of its e-mails, e.g. Invoice {number}"),
     "mail_text": FileColumn(optional(str), "text of its e-mails"),
+    "contact": FileColumn(optional(name), "for whom documents are"),
+    "reference": FileColumn(optional(name), "the debtor's reference on documents"),
+    "timesheet_detail": FileColumn(optional(str), "none, appendix or file"),
 }
 PERIODS: Mapping[str, Read] = {"first_day": day, "last_day": day}
 

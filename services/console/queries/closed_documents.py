@@ -7,8 +7,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from services.console.queries.amounts import at_minor_unit
 from services.console.queries.snapshot import ReadConnection, fetch, with_positions
-from shared.stored import HEAD_COLUMNS, LINE_COLUMNS, closed_document, closed_line
-from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice
+from shared.stored import (
+    HEAD_COLUMNS,
+    LINE_COLUMNS,
+    closed_document,
+    closed_line,
+    closed_timesheet,
+    names_of,
+)
+from shared.terms import ClosedDocument, ClosedLine, ClosedTimesheet, CorrectedInvoice
 
 HEADS_AT_ONCE = 200
 LINES_AT_ONCE = 1_000
@@ -24,6 +31,17 @@ CORRECTED = """
   WHERE invoice_id = ANY(CAST(:ids AS bigint[])) AND corrects_invoice IS NOT NULL
   ORDER BY invoice_id, corrects_date, corrects_invoice
 """
+NAMES = """
+  SELECT invoice_id, about, subject_id, detail FROM invoicer.console_closed_detail
+  WHERE invoice_id = ANY(CAST(:ids AS bigint[]))
+"""
+TIMESHEETS = """
+  SELECT document_id, requirement_ids, source_id, worker_id, week_ending, approved_at, approved_by,
+    entries
+  FROM invoicer.console_closed_timesheet WHERE invoice_id = :id
+  ORDER BY worker_id COLLATE "C", week_ending, document_id COLLATE "C"
+"""
+LOGO = "SELECT picture FROM fee_realizer.console_logo WHERE logo = :logo"
 LINES = f"""
   SELECT {", ".join(LINE_COLUMNS)}
   FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS page(invoice_id, place)
@@ -44,15 +62,40 @@ async def closed_documents(
         if not rows:
             return
         corrected: dict[int, list[CorrectedInvoice]] = {}
-        for each in await fetch(connection, CORRECTED, ids=[row["invoice_id"] for row in rows]):
+        ids = [row["invoice_id"] for row in rows]
+        names = names_of(await fetch(connection, NAMES, ids=ids))
+        for each in await fetch(connection, CORRECTED, ids=ids):
             corrected.setdefault(each["invoice_id"], []).append(
                 CorrectedInvoice(each["corrects_invoice"], each["corrects_date"])
             )
         yield [
-            closed_document(row, corrected.get(row["invoice_id"], ()), at_minor_unit)
+            closed_document(
+                row,
+                corrected.get(row["invoice_id"], ()),
+                at_minor_unit,
+                names.get(row["invoice_id"]),
+            )
             for row in rows
         ]
         series, number = rows[-1]["series"], rows[-1]["number"]
+
+
+async def closed_timesheets(
+    connection: ReadConnection, document: ClosedDocument
+) -> list[ClosedTimesheet]:
+    """The timesheets on a document, by worker and week, if its buyer wants to see their detail."""
+    if not document.buyer.timesheets:
+        return []
+    rows = await fetch(connection, TIMESHEETS, id=document.invoice_id)
+    return [closed_timesheet(row) for row in rows]
+
+
+async def logo_of(connection: ReadConnection, document: ClosedDocument) -> bytes:
+    """The picture of the seller's logo; nothing if it has none."""
+    if not document.seller.logo:
+        return b""
+    (row,) = await fetch(connection, LOGO, logo=document.seller.logo)
+    return bytes(row["picture"])
 
 
 async def closed_lines(

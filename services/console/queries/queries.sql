@@ -59,7 +59,8 @@ ORDER BY g.time_group
 SELECT account_name, from_date,
     lead(from_date) OVER (PARTITION BY account_name ORDER BY from_date) AS next_from,
        payment_terms, time_group, missing_timesheets, credits, zero_documents, tax_regime,
-           tax_wording, tax_id, address, emails, attach, mail_subject, mail_text
+           tax_wording, tax_id, address, emails, attach, mail_subject, mail_text,
+           contact, reference, timesheet_detail
 FROM invoicer.console_debtor_terms
 WHERE billing_company = :company AND (CAST(:name AS text) IS NULL OR account_name = :name)
 ORDER BY account_name, from_date

@@ -1,5 +1,7 @@
 """The command set-billing-company, and the date that the workers use as today."""
 
+import asyncio
+import base64
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +16,7 @@ from shared.consumer.unit_of_work import BackgroundJob
 from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import SetBillingCompany
+from shared.render.pdf import check_logo
 
 # Settings that decide whether the documents of the billing company are held.
 PRICING_SETTINGS = ("approval_level", "enabled", "go_live")
@@ -37,6 +40,10 @@ async def on_set_billing_company(connection: AsyncConnection, command: SetBillin
         )
     values = {name: getattr(command, COMMAND_FIELDS.get(name, name)) for name in store.SETTINGS}
     changes = {name: value for name, value in values.items() if value is not None}
+    if command.logo:
+        picture = base64.b64decode(command.logo)
+        await asyncio.to_thread(check_logo, picture)
+        changes["logo"] = await store.add_logo(connection, picture)
     await store.save_company(connection, company, changes, command.taxes)
     after = await store.lock_company(connection, company)
     codes = sorted({tax["tax_code"] for tax in after["taxes"]})

@@ -1,5 +1,6 @@
 """Settings and tax rates of billing companies."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -12,7 +13,8 @@ from shared.events.commands import TaxRateFrom
 from shared.money import plain
 
 SETTINGS = (
-    "name", "address", "tax_id", "bank", "time_zone", "currency", "series_prefix", "series_width",
+    "name", "address", "tax_id", "bank", "remit_to", "payment_instructions", "footer", "logo",
+    "time_zone", "currency", "series_prefix", "series_width",
     "default_tax", "tax_basis", "tax_date", "default_time_group", "payment_terms",
     "approval_level", "enabled", "max_day_hours", "go_live",
     "invoice_per_timesheet",
@@ -73,6 +75,19 @@ async def save_company(
         [(billing_company, code, day, percent) for (code, day), percent in newest.items()],
         replace="billing_company, tax_code, from_date",
     )
+
+
+async def add_logo(connection: AsyncConnection, picture: bytes) -> str:
+    """Store a logo, unless it is stored already, and return its name."""
+    logo = hashlib.sha256(picture).hexdigest()
+    await run(
+        connection,
+        "INSERT INTO fee_realizer.logo (logo, picture) VALUES (:logo, :picture)"
+        " ON CONFLICT DO NOTHING",
+        logo=logo,
+        picture=picture,
+    )
+    return logo
 
 
 async def record_today(connection: AsyncConnection, today: date | None) -> None:

@@ -11,7 +11,10 @@ from shared.database import by_column, insert_rows, kinds_of, rows, run, unneste
 from shared.events.ats import RequirementChanged
 
 RequirementRevision = tuple[str, int]  # requirement id, revision
-FIELDS = ("billing_company", "office_id", "job_title", "currency")
+FIELDS = (
+    "billing_company", "office_id", "job_title", "reference", "client_contact",
+    "client_reference", "currency",
+)  # fmt: skip
 ENGAGEMENT_FIELDS = ("project", "cost_center", "po_number")
 REQUIREMENT = kinds_of(
     "requirement_id text, revision bigint, rate_book integer, body text, retainer text"

@@ -20,6 +20,7 @@ from shared.events.field_types import (
     Message,
     Name,
     Percent,
+    Picture,
     Text,
     Word,
     wrong,
@@ -55,6 +56,8 @@ class SetBillingCompany(FeeRealizerCommand):
     week ending (default) or on each work date; then a week on both sides of a change has two lines.
     Timesheets of weeks that end before `go_live` are held, unless opening data has them.
     `invoice_per_timesheet`: the lines of each timesheet are on a document of their own.
+    Documents show `remit_to` (where payments go), `payment_instructions` and `footer` (the last
+    lines of each page); `logo` is a PNG or JPEG in base64. An empty one removes it.
     """
 
     command: Literal["set-billing-company"] = "set-billing-company"
@@ -63,6 +66,10 @@ class SetBillingCompany(FeeRealizerCommand):
     address: Text | None = None
     tax_id: Name | None = None
     bank: Text | None = None
+    remit_to: Text | None = None
+    payment_instructions: Text | None = None
+    footer: Text | None = None
+    logo: Picture | None = None
     time_zone: Word | None = None
     currency: Currency | None = None
     series_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")] | None = None
@@ -192,7 +199,8 @@ class SetDebtorTerms(InvoicerCommand):
     beginning and later ones from the billing company's today. An empty `time_group` or
     `payment_terms` restores the billing company's default. `emails`: who gets documents by e-mail;
     `attach`: as which files (at first the PDF); `mail_subject` and `mail_text`: templates, empty
-    for those of the billing company.
+    for those of the billing company. `timesheet_detail`: where documents show days, hours and
+    approvers of their timesheets: nowhere, on the last pages of the PDF, or in a file beside it.
     """
 
     command: Literal["set-debtor-terms"] = "set-debtor-terms"
@@ -215,3 +223,6 @@ class SetDebtorTerms(InvoicerCommand):
     attach: Annotated[tuple[Attachment, ...], Field(strict=False, max_length=5)] | None = None
     mail_subject: MailSubject | None = None
     mail_text: MailText | None = None
+    contact: Name | None = None
+    reference: Name | None = None
+    timesheet_detail: Literal["none", "appendix", "file"] | None = None

@@ -12,6 +12,12 @@ CREATE TABLE fee_realizer.billing_company (
   address text NOT NULL DEFAULT '',
   tax_id text NOT NULL DEFAULT '',
   bank text NOT NULL DEFAULT '',
+  -- Printed on its documents, if given: where cheques go, how to pay, the last lines of each page,
+  -- and the logo (the name of a row of the table logo).
+  remit_to text NOT NULL DEFAULT '',
+  payment_instructions text NOT NULL DEFAULT '',
+  footer text NOT NULL DEFAULT '',
+  logo text NOT NULL DEFAULT '',
   time_zone text NOT NULL DEFAULT 'UTC',
   currency text NOT NULL DEFAULT 'USD',
   series_prefix text NOT NULL DEFAULT 'INV-',
@@ -34,6 +40,13 @@ CREATE TABLE fee_realizer.billing_company (
   go_live date
 );
 
+-- The logos of billing companies, by the SHA-256 of the picture. A closed document names its logo,
+-- so a row stays.
+CREATE TABLE fee_realizer.logo (
+  logo text PRIMARY KEY,
+  picture bytea NOT NULL
+);
+
 CREATE TABLE fee_realizer.tax_rate (
   billing_company text NOT NULL REFERENCES fee_realizer.billing_company,
   tax_code text NOT NULL,
@@ -50,6 +63,9 @@ CREATE TABLE fee_realizer.requirement (
   billing_company text NOT NULL DEFAULT '',
   office_id text NOT NULL DEFAULT '',
   job_title text NOT NULL DEFAULT '',
+  reference text NOT NULL DEFAULT '',         -- the requirement's number in the client's words
+  client_contact text NOT NULL DEFAULT '',    -- who ordered at the client
+  client_reference text NOT NULL DEFAULT '',  -- what the client wants to see on documents
   currency text NOT NULL DEFAULT '',
   project text NOT NULL DEFAULT '',
   cost_center text NOT NULL DEFAULT '',
@@ -200,6 +216,16 @@ CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code)
 CREATE INDEX source_document_without_hours ON fee_realizer.source_document (document_id)
   WHERE document_kind = 'timesheet' AND requirement_ids = '{}';
 
+-- The name of each worker: that of the newest timesheet or placement that has one, by week ending
+-- or start date, then by revision and id.
+CREATE TABLE fee_realizer.worker (
+  worker_id text PRIMARY KEY CHECK (length(worker_id) <= 200),
+  worker_name text NOT NULL,
+  named_on date NOT NULL,
+  revision bigint NOT NULL,
+  source_id text NOT NULL
+);
+
 -- Every hold of a document, every further revision that came under it, and its end: the head row
 -- has the last one only. Reports as of a day count by `held_on`, so nothing here ever changes.
 CREATE TABLE fee_realizer.hold_event (
@@ -325,6 +351,8 @@ GRANT SELECT, INSERT ON fee_realizer.assignment, fee_realizer.assignment_version
 GRANT UPDATE (version, realized_version, next_due) ON fee_realizer.assignment TO fee_realizer;
 GRANT UPDATE (revision, withdrawn) ON fee_realizer.assignment_occurrence TO fee_realizer;
 GRANT UPDATE (body) ON fee_realizer.source_revision TO fee_realizer;  -- of a forgotten worker
+GRANT SELECT, INSERT ON fee_realizer.logo TO fee_realizer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.worker TO fee_realizer;
 GRANT UPDATE (until_book) ON fee_realizer.rate_version TO fee_realizer;
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
   TO fee_realizer;
@@ -336,8 +364,17 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue, fee_realizer
 CREATE VIEW fee_realizer.billing_company_settings AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
     series_width, default_tax, tax_basis, default_time_group, payment_terms, approval_level,
-    max_day_hours, invoice_per_timesheet
+    max_day_hours, invoice_per_timesheet, remit_to, payment_instructions, footer, logo
   FROM fee_realizer.billing_company WHERE known;
+
+-- The names of workers, and what requirements are called by clients, as documents print them.
+CREATE VIEW fee_realizer.worker_name AS SELECT worker_id, worker_name FROM fee_realizer.worker;
+CREATE VIEW fee_realizer.requirement_reference AS
+  SELECT requirement_id, job_title, reference, client_contact, client_reference
+  FROM fee_realizer.requirement
+  WHERE known AND (reference, client_contact, client_reference) <> ('', '', '');
+-- The pictures that documents name as their logo.
+CREATE VIEW fee_realizer.document_logo AS SELECT logo, picture FROM fee_realizer.logo;
 
 CREATE VIEW fee_realizer.company_tax_rate AS
   SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
@@ -514,7 +551,8 @@ CREATE VIEW fee_realizer.price_impact AS
 GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_rate,
   fee_realizer.held_document, fee_realizer.latest_realization, fee_realizer.document_state
   TO invoicer, scheduler, arg_sync;
-GRANT SELECT ON fee_realizer.company_code TO arg_sync;
+GRANT SELECT ON fee_realizer.company_code, fee_realizer.document_logo TO arg_sync;
+GRANT SELECT ON fee_realizer.worker_name, fee_realizer.requirement_reference TO invoicer;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
   fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.document_to_price,
   fee_realizer.price_impact, fee_realizer.ended_placement,

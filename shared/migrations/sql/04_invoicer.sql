@@ -12,6 +12,8 @@ CREATE TABLE invoicer.billto_node (
   account_name text NOT NULL,                           -- the debtor; empty: that of the parent
   address text NOT NULL,
   tax_id text NOT NULL,
+  contact text NOT NULL DEFAULT '',                     -- for whom documents are
+  reference text NOT NULL DEFAULT '',                   -- what the client wants to see on them
   body jsonb NOT NULL);
 CREATE INDEX billto_node_account ON invoicer.billto_node (account_name) WHERE account_name <> '';
 CREATE INDEX billto_node_parent ON invoicer.billto_node (parent_id);
@@ -47,6 +49,12 @@ CREATE TABLE invoicer.debtor_terms (
   tax_wording text NOT NULL DEFAULT '',
   tax_id text NOT NULL DEFAULT '',
   address text NOT NULL DEFAULT '',
+  contact text NOT NULL DEFAULT '',
+  reference text NOT NULL DEFAULT '',
+  -- Where the days and hours of the timesheets are shown: nowhere, after the lines of the PDF, or
+  -- in a file beside it.
+  timesheet_detail text NOT NULL DEFAULT 'none'
+    CHECK (timesheet_detail IN ('none', 'appendix', 'file')),
   time_group text NOT NULL DEFAULT '',
   missing_timesheets text NOT NULL DEFAULT 'bill',
   -- Documents by e-mail: who gets them, as which files, and templates of subject and text.
@@ -252,6 +260,7 @@ CREATE TABLE invoicer.invoice (
   tax_totals jsonb NOT NULL,
   seller jsonb NOT NULL,
   buyer jsonb NOT NULL,
+  credit_reason text,                    -- why an operator credited, on a credit note by hand
   closed_at timestamptz NOT NULL,
   -- Closed by another system and loaded: it has that system's number and is never delivered.
   is_opening boolean NOT NULL GENERATED ALWAYS AS (series = 'opening:') STORED,
@@ -277,6 +286,17 @@ CREATE TABLE invoicer.invoice_line (
 CREATE TABLE invoicer.invoice_worker (
   invoice_id bigint PRIMARY KEY,
   worker_hashes bigint[] NOT NULL);
+-- Names on a document as they were when it was closed: of a worker, or of a requirement (title,
+-- reference, the client's contact and reference). The seal covers the digests, so that the detail
+-- of a forgotten worker can be removed (NULL) and the seal stays right.
+CREATE TABLE invoicer.invoice_detail (
+  invoice_id bigint NOT NULL,
+  about text NOT NULL CHECK (about IN ('worker', 'requirement')),
+  subject_id text NOT NULL,
+  detail jsonb,
+  digest bytea NOT NULL,
+  PRIMARY KEY (invoice_id, about, subject_id));
+CREATE INDEX invoice_detail_subject ON invoicer.invoice_detail (subject_id) WHERE about = 'worker';
 CREATE TABLE invoicer.invoice_seal (
   invoice_id bigint PRIMARY KEY,
   content_hash text NOT NULL);
@@ -351,6 +371,16 @@ BEGIN
       'FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change()', name);
   END LOOP;
 END $$;
+-- The only change of a detail: that of a forgotten worker is removed.
+CREATE TRIGGER invoice_detail_no_change BEFORE UPDATE ON invoicer.invoice_detail FOR EACH ROW
+  WHEN (NEW.detail IS NOT NULL OR OLD.about <> 'worker'
+    OR (NEW.invoice_id, NEW.about, NEW.subject_id, NEW.digest)
+      IS DISTINCT FROM (OLD.invoice_id, OLD.about, OLD.subject_id, OLD.digest))
+  EXECUTE FUNCTION invoicer.refuse_change();
+CREATE TRIGGER invoice_detail_no_delete BEFORE DELETE ON invoicer.invoice_detail
+  FOR EACH ROW EXECUTE FUNCTION invoicer.refuse_change();
+CREATE TRIGGER invoice_detail_no_truncate BEFORE TRUNCATE ON invoicer.invoice_detail
+  FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change();
 -- A number is given once: the next number of a series only grows.
 CREATE FUNCTION invoicer.refuse_lower_number() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -363,10 +393,12 @@ CREATE TRIGGER number_series_grows BEFORE UPDATE ON invoicer.number_series FOR E
 -- Facts are only inserted; the head rows, series and settings are updated; lines leave their place.
 GRANT SELECT, INSERT ON
   invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_worker,
-  invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line, invoicer.operator_edit,
+  invoicer.invoice_seal, invoicer.invoice_detail, invoicer.batch, invoicer.replaced_line,
+  invoicer.operator_edit,
   invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview,
   invoicer.preview_document, invoicer.preview_line, invoicer.download, invoicer.payment,
   invoicer.number_series, invoicer.parked_debtor TO invoicer;
+GRANT UPDATE (detail) ON invoicer.invoice_detail TO invoicer;  -- of a forgotten worker
 GRANT UPDATE (next_number, last_date) ON invoicer.number_series TO invoicer;
 GRANT UPDATE (code, message, ids, billed_in_batch) ON invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON

@@ -25,6 +25,32 @@ CREATE VIEW invoicer.closed_invoice_line AS
   JOIN invoicer.pay_line p USING (pay_line_id)
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
 
+-- The names on closed documents, without those of forgotten workers.
+CREATE VIEW invoicer.closed_invoice_detail AS
+  SELECT invoice_id, about, subject_id, detail FROM invoicer.invoice_detail
+  WHERE detail IS NOT NULL;
+
+-- The timesheets on closed documents, each as it was realized for the document: worker, week,
+-- stamps of the approval and all entries. A forgotten worker has a pseudonym.
+CREATE VIEW invoicer.closed_timesheet AS
+  SELECT t.invoice_id, t.document_id, t.requirement_ids, r.source_id, r.revision,
+    coalesce(f.shown_as, s.body ->> 'worker_id') AS worker_id,
+    CAST(s.body ->> 'week_ending' AS date) AS week_ending,
+    s.body -> 'workflow' ->> 'approved_at' AS approved_at,
+    s.body -> 'workflow' ->> 'approved_by' AS approved_by,
+    coalesce(s.body -> 'entries', '[]') AS entries
+  FROM (
+    SELECT il.invoice_id, p.document_id, max(p.realization_no) AS realization_no,
+      array_agg(DISTINCT p.requirement_id) AS requirement_ids
+    FROM invoicer.invoice_line il JOIN invoicer.pay_line p USING (pay_line_id)
+    WHERE p.document_kind = 'timesheet'
+    GROUP BY il.invoice_id, p.document_id) t
+  JOIN fee_realizer.realization r ON r.document_kind = 'timesheet'
+    AND r.document_id = t.document_id AND r.realization_no = t.realization_no
+  JOIN fee_realizer.source_revision s ON s.document_kind = 'timesheet'
+    AND s.document_id = r.document_id AND s.source_id = r.source_id AND s.revision = r.revision
+  LEFT JOIN invoicer.forgotten_worker f ON f.worker_id = s.body ->> 'worker_id';
+
 -- What each document takes off the invoices that its credit lines correct (negative).
 -- Credits first pay the debits of their own document: that is what netting means. So an invoice
 -- takes nothing off others, and a credit note its total. The oldest corrected invoice comes first.
@@ -106,13 +132,24 @@ RETURN encode(sha256(convert_to(concat_ws(chr(31),
     i.currency, i.payment_terms, i.po_number, i.tax_regime, i.tax_wording, i.tax_basis,
     i.invoice_date, i.due_date, i.cut_off_date, coalesce(i.service_from::text, ''),
     coalesce(i.service_to::text, ''), i.net, i.tax, i.total, i.line_count, i.tax_totals, i.seller,
-    i.buyer), 'UTF8')
+    i.buyer, i.credit_reason), 'UTF8')
   || coalesce(lines, ''::bytea)), 'hex');
+
+CREATE FUNCTION invoicer.detail_digest(about text, subject_id text, detail jsonb)
+RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(convert_to(concat_ws(chr(31), about, subject_id, detail), 'UTF8'));
+-- The part of the seal that covers the names on a document; empty without names.
+CREATE FUNCTION invoicer.detail_seal(of_invoice bigint)
+RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (
+  SELECT coalesce(string_agg(d.digest, CAST('' AS bytea)
+                             ORDER BY d.about COLLATE "C", d.subject_id COLLATE "C"), '')
+  FROM invoicer.invoice_detail d WHERE d.invoice_id = of_invoice);
 
 -- The seal that each closed document should have, computed from what is stored now.
 CREATE VIEW invoicer.invoice_content AS
   SELECT i.invoice_id, i.billing_company, i.batch_id, i.invoice_number,
-         invoicer.document_seal(i, l.lines) AS content_hash
+         invoicer.document_seal(i, l.lines || invoicer.detail_seal(i.invoice_id)) AS content_hash
   FROM invoicer.invoice i
   LEFT JOIN (
     SELECT il.invoice_id,
@@ -210,6 +247,7 @@ CREATE VIEW invoicer.due_line AS
   WHERE p.announce_when_due
     AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
 GRANT SELECT ON invoicer.due_line TO scheduler;
+GRANT SELECT ON invoicer.closed_invoice_detail, invoicer.closed_timesheet TO arg_sync;
 GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line
   TO invoicer, arg_sync, scheduler;
 

@@ -39,8 +39,11 @@ CREATE VIEW fee_realizer.console_billing_company AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
       series_width, default_tax,
          tax_basis, tax_date, default_time_group, payment_terms, approval_level, go_live,
-         invoice_per_timesheet, max_day_hours
+         invoice_per_timesheet, max_day_hours,
+         remit_to, payment_instructions, footer, logo
   FROM fee_realizer.billing_company WHERE known;
+-- The pictures that documents name as their logo.
+CREATE VIEW fee_realizer.console_logo AS SELECT logo, picture FROM fee_realizer.document_logo;
 -- The instant of the database, and the date that the workers use as today, if they use another
 -- (`recorded`: whether a worker has started on this database).
 CREATE VIEW fee_realizer.console_business_date AS
@@ -157,7 +160,8 @@ CREATE VIEW invoicer.console_time_group AS
 CREATE VIEW invoicer.console_debtor_terms AS
   SELECT billing_company, account_name, from_date, payment_terms, time_group, missing_timesheets,
       credits, zero_documents,
-         tax_regime, tax_wording, tax_id, address, emails, attach, mail_subject, mail_text
+         tax_regime, tax_wording, tax_id, address, emails, attach, mail_subject, mail_text,
+         contact, reference, timesheet_detail
   FROM invoicer.debtor_terms;
 -- The latest settled realization of each document.
 CREATE VIEW invoicer.console_settled_document AS
@@ -254,6 +258,14 @@ CREATE VIEW invoicer.console_closed_line AS
   JOIN invoicer.pay_line p USING (pay_line_id)
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
   LEFT JOIN invoicer.forgotten_worker f ON f.worker_id = p.worker_id;
+-- Names on closed documents as they were when each was closed.
+CREATE VIEW invoicer.console_closed_detail AS
+  SELECT invoice_id, about, subject_id, detail FROM invoicer.closed_invoice_detail;
+-- Timesheets on closed documents with their entries, as each was realized for the document.
+CREATE VIEW invoicer.console_closed_timesheet AS
+  SELECT invoice_id, document_id, requirement_ids, source_id, revision, worker_id, week_ending,
+      approved_at, approved_by, entries
+  FROM invoicer.closed_timesheet;
 -- What is open of each closed document, and its state.
 CREATE VIEW invoicer.console_invoice_balance AS
   SELECT invoice_id, charged, credited, after_credits, paid, balance, state

@@ -28,7 +28,7 @@ from services.fee_realizer.sources.rules.revisions import (
     invalid_adjustment,
     revision_in_force,
 )
-from services.fee_realizer.sources.store import documents
+from services.fee_realizer.sources.store import documents, workers
 from services.fee_realizer.sources.store.documents import (
     FACT_KINDS,
     DocumentHead,
@@ -38,6 +38,7 @@ from services.fee_realizer.sources.store.documents import (
 )
 from services.fee_realizer.sources.store.facts import lock_facts
 from services.fee_realizer.sources.store.retainers import queue_retained
+from services.fee_realizer.sources.store.workers import NamedWorker
 from shared import faults
 from shared.consumer.records import Applied, Received, Record, Rejection, Tombstone
 from shared.events.ats import (
@@ -225,10 +226,22 @@ async def _apply(
     await documents.add_adjustments(connection, adjusted)
     if kind == "retainer":
         keys = [(kind, document_id) for document_id in queued]
-        output.jobs_due |= bool(await queue_retained(connection, (), keys, CAUSE))
+        output.jobs_due |= bool(await queue_retained(connection, (), keys, NEW_REVISION))
+    await workers.save_names(connection, _named_workers(new))
     applied.publish_now, applied.prebuilt = output.publish_now, output.prebuilt
     applied.jobs_due = output.jobs_due
     return applied
+
+
+def _named_workers(revisions: Iterable[ReceivedRevision]) -> list[NamedWorker]:
+    """Return the names of workers that these revisions have."""
+    return [
+        NamedWorker(event.worker_id, event.worker_name, day, event.revision, one.mark.source_id)
+        for one in revisions
+        if isinstance(event := one.event, TimesheetApproved | PlacementCreated)
+        if event.worker_name
+        for day in [event.start_date if isinstance(event, PlacementCreated) else event.week_ending]
+    ]
 
 
 async def _new_revisions(

@@ -1,26 +1,24 @@
 """What fee_realizer keeps of a worker beyond his id: the stored bodies of his documents.
 
-The ATS may send more fields than the messages have (names, e-mail, telephone): they are kept in the
-stored body until the worker is forgotten. What prices his documents stays, because corrections and
-the law need it.
+The ATS may send more fields than the messages have (e-mail, telephone): they are kept in the stored
+body until the worker is forgotten, as are his name and the approvers of his timesheets. What prices
+his documents stays, because corrections and the law need it.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.sources.handlers.pricing import MODELS, SourceEvent
 from services.fee_realizer.sources.rules.occurrences import Occurrence
-from services.fee_realizer.sources.store import documents
+from services.fee_realizer.sources.store import documents, workers
 from shared.consumer.forgetting import forgotten_among, names_worker
 from shared.consumer.records import Received
-from shared.events.ats import ChargeAdded, PlacementCreated
+from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
 from shared.events.commands import ForgetWorker
 
 Event = TypeVar("Event", bound=SourceEvent)
-FREE_TEXT = {"end_reason": ""}
-"""Declared fields in which people write of a person, as they are afterwards."""
 NAME = "fee_realizer"
 
 
@@ -50,18 +48,28 @@ def _reduced(one: Received[Event]) -> Received[Event]:
 
 
 def without_personal_data(event: Event) -> Event:
-    """Return the event without the text in which people write of a person."""
-    return event.model_copy(update=FREE_TEXT) if isinstance(event, PlacementCreated) else event
+    """Return the event without names of people and the text in which people write of a person."""
+    removed: dict[str, Any] = {}
+    if isinstance(event, PlacementCreated):
+        removed = {"worker_name": "", "end_reason": ""}
+    elif isinstance(event, TimesheetApproved):
+        workflow = event.workflow and event.workflow.model_copy(update={"approved_by": ""})
+        removed = {"worker_name": "", "workflow": workflow}
+    given = {name: value for name, value in removed.items() if name in event.model_fields_set}
+    return cast(Event, event.model_copy(update=given))
 
 
 async def forget_worker(connection: AsyncConnection, command: ForgetWorker) -> dict[str, int]:
-    """Reduce the stored bodies of the worker's documents to the fields of the messages."""
+    """Reduce the stored bodies of the worker's documents to the fields of the messages; remove his
+    name.
+    """
     changed = []
     for kind, key, body in await documents.bodies_of_worker(connection, command.worker_id):
         event = without_personal_data(MODELS[kind].model_validate_json(body))
         changed.append((kind, *key, _body(event).decode()))
     await documents.replace_bodies(connection, changed)
-    return {"revisions": len(changed)}
+    names = await workers.remove_name(connection, command.worker_id)
+    return {"revisions": len(changed), "names": names}
 
 
 def _body(event: SourceEvent) -> bytes:

@@ -272,9 +272,5 @@ async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:
             continue
         buyer = current.get(group.account_name, Buyer(group.account_name))
         own = plan.decisions.own_terms.get(group.account_name)
-        found.append(
-            Buyer(buyer.name, own.address or buyer.address, own.tax_id or buyer.tax_id)
-            if own
-            else buyer
-        )
+        found.append(buyer.with_terms(own) if own else buyer)
     return found

@@ -35,6 +35,9 @@ TERMS = (
     "attach",
     "mail_subject",
     "mail_text",
+    "contact",
+    "reference",
+    "timesheet_detail",
 )
 MOST_NAMED = 20
 

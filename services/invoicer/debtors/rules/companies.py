@@ -19,6 +19,9 @@ DEFAULT_WORDING: dict[TaxRegime, str] = {
 }
 
 
+PRINTED = ("remit_to", "payment_instructions", "footer", "logo")
+
+
 @dataclass(frozen=True, slots=True)
 class BillingCompany:
     """The settings of a billing company, as fee_realizer provides them."""
@@ -39,16 +42,21 @@ class BillingCompany:
     payment_terms: str = "net:30"
     max_day_hours: int = 24
     invoice_per_timesheet: bool = False
+    remit_to: str = ""
+    payment_instructions: str = ""
+    footer: str = ""
+    logo: str = ""
 
     @property
     def seller(self) -> dict[str, str]:
-        """The snapshot of the seller that a document keeps."""
+        """The snapshot of the seller that a document keeps; `PRINTED` only where given."""
+        given = {name: value for name in PRINTED if (value := getattr(self, name))}
         return {
             "name": self.name or self.billing_company,
             "address": self.address,
             "tax_id": self.tax_id,
             "bank": self.bank,
-        }
+        } | given
 
 
 class TaxRate(NamedTuple):
@@ -70,6 +78,9 @@ class DebtorTerms(NamedTuple):
     tax_wording: str = ""
     tax_id: str = ""
     address: str = ""
+    contact: str = ""
+    reference: str = ""
+    timesheet_detail: str = "none"
     time_group: str = ""
     missing_timesheets: str = "bill"
     emails: Sequence[str] = ()
@@ -135,8 +146,32 @@ class DocumentTerms(NamedTuple):
 
 
 class Buyer(NamedTuple):
-    """The snapshot of the debtor that a document keeps."""
+    """The snapshot of the debtor that a document keeps.
+
+    `timesheets`: where it shows the detail of its timesheets (`appendix` or `file`).
+    """
 
     name: str
     address: str = ""
     tax_id: str = ""
+    contact: str = ""
+    reference: str = ""
+    timesheets: str = ""
+
+    def with_terms(self, own: DebtorTerms) -> "Buyer":
+        """Return the buyer with what the debtor's terms state instead of the hierarchy."""
+        wanted = "" if own.timesheet_detail == "none" else own.timesheet_detail
+        return Buyer(
+            self.name,
+            own.address or self.address,
+            own.tax_id or self.tax_id,
+            own.contact or self.contact,
+            own.reference or self.reference,
+            wanted,
+        )
+
+    @property
+    def snapshot(self) -> dict[str, str]:
+        """The values to store: name, address and tax id, and the others where given."""
+        always = ("name", "address", "tax_id")
+        return {name: text for name, text in self._asdict().items() if text or name in always}

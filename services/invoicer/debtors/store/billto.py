@@ -90,13 +90,15 @@ async def save_nodes(
             new.event.account_name,
             new.event.address,
             new.event.tax_id,
+            new.event.contact,
+            new.event.reference,
             new.body,
         )
         for new, closed in nodes
     ]
     definition = (
         "node_id text, revision bigint, closed boolean, level smallint, parent_id text, name text,"
-        " account_name text, address text, tax_id text, body jsonb"
+        " account_name text, address text, tax_id text, contact text, reference text, body jsonb"
     )
     await insert_rows(connection, "invoicer.billto_node", definition, values, replace="node_id")
 

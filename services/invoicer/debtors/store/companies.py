@@ -98,7 +98,7 @@ async def account_names(connection: AsyncConnection, billing_company: str) -> fr
 async def buyers_for(connection: AsyncConnection, names: Iterable[str]) -> dict[str, Buyer]:
     """Return the buyer of each Account Name; of several nodes, the one with the lowest id."""
     query = """
-        SELECT DISTINCT ON (account_name) account_name, name, address, tax_id
+        SELECT DISTINCT ON (account_name) account_name, name, address, tax_id, contact, reference
         FROM invoicer.billto_node WHERE account_name = ANY(CAST(:names AS text[]))
         ORDER BY account_name, node_id COLLATE "C" """
     found = await rows(connection, query, names=sorted(set(names)))

@@ -111,6 +111,7 @@ async def close_documents(
             due[document.group.terms.payment_terms],
             buyer,
             batch.invoice_date,
+            command.reason if isinstance(command, CreditInvoice) else None,
         )
         for number, (document, buyer) in enumerate(
             zip(documents, buyers, strict=True), start=numbering.start.number

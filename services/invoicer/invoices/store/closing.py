@@ -22,15 +22,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer
 from services.invoicer.invoices.rules.documents import Document
 from shared.database import columns, joined_rows, kinds_of, rows, run, run_in_thread
+from shared.events.commands import ForgetWorker
 from shared.money import plain, rounded
 from shared.sql import named_queries
+from shared.stored import as_json
 
 _QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 _DOCUMENT = kinds_of(
     "group_no bigint, number bigint, invoice_number text, document_type text, account_name text,"
     " currency text, payment_terms text, po_number text, tax_regime text, tax_wording text,"
     " tax_basis text, due_date date, service_from date, service_to date, net numeric, tax numeric,"
-    " line_count integer, tax_totals jsonb, buyer jsonb, invoice_date date"
+    " line_count integer, tax_totals jsonb, buyer jsonb, invoice_date date,"
+    " credit_reason text"
 )
 _NAMES = ", ".join(name for name in _DOCUMENT if name != "group_no")
 _ADD_INVOICES = f"""
@@ -49,7 +52,10 @@ SELECT invoice_id, group_no FROM inserted JOIN given USING (number)"""
 
 
 class NumberedDocument(NamedTuple):
-    """A document with its number, its due date, its buyer and its date."""
+    """A document with its number, its due date, its buyer and its date.
+
+    `credit_reason`: why an operator credited by hand.
+    """
 
     document: Document
     number: int
@@ -57,6 +63,7 @@ class NumberedDocument(NamedTuple):
     due_date: date
     buyer: Buyer
     invoice_date: date
+    credit_reason: str | None = None
 
 
 class Batch(NamedTuple):
@@ -130,12 +137,15 @@ async def add_documents(
     expected = sum(each.document.group.line_count for each in documents)
     if written != expected:
         raise AssertionError(f"{written} lines written for documents that count {expected}")
+    (names,) = await rows(connection, _QUERIES["any_names"])
+    if names.any_names:
+        await run(connection, _QUERIES["add_details"])
     await run(connection, _QUERIES["add_seals"])
     query = "SELECT invoice_id FROM closed_document ORDER BY invoice_id"
     return [row[0] for row in await rows(connection, query)]
 
 
-def _document_row(each: NumberedDocument) -> tuple[str, ...]:
+def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
     """Return the values of a document as texts, in the order of `_DOCUMENT`."""
     group = each.document.group
     tax_totals = [
@@ -166,8 +176,9 @@ def _document_row(each: NumberedDocument) -> tuple[str, ...]:
         str(group.tax),
         str(group.line_count),
         to_json(tax_totals).decode(),
-        to_json(each.buyer._asdict()).decode(),
+        to_json(each.buyer.snapshot).decode(),
         each.invoice_date.isoformat(),
+        each.credit_reason,
     )
 
 
@@ -176,8 +187,22 @@ async def corrected_buyers(
 ) -> dict[int, Buyer]:
     """Return the buyers of closed documents: a credit note repeats them."""
     query = """
-        SELECT invoice_id, coalesce(buyer ->> 'name', ''), coalesce(buyer ->> 'address', ''),
-          coalesce(buyer ->> 'tax_id', '')
-        FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
+        SELECT invoice_id, buyer FROM invoicer.invoice
+        WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
     found = await rows(connection, query, ids=sorted(set(invoice_ids)))
-    return {invoice_id: Buyer(*buyer) for invoice_id, *buyer in found}
+    return {row.invoice_id: _buyer(as_json(row.buyer)) for row in found}
+
+
+def _buyer(snapshot: Mapping[str, str]) -> Buyer:
+    return Buyer(*(snapshot.get(name) or "" for name in Buyer._fields))
+
+
+async def forget_worker(connection: AsyncConnection, command: ForgetWorker) -> dict[str, int]:
+    """Remove the name of a worker from closed documents; the seal covers its digest."""
+    removed = await run(
+        connection,
+        "UPDATE invoicer.invoice_detail SET detail = NULL"
+        " WHERE about = 'worker' AND subject_id = :id AND detail IS NOT NULL",
+        id=command.worker_id,
+    )
+    return {"names on documents": removed}
