@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ingest] [batch] [cycles] [latency] [replicas] [delivery] [idle]`:
+"""`python -m tests.bench [ingest] [batch] [cycles] [latency] [replicas] [delivery] [pdf] [idle]`:
 measures what is named, or all, and prints one table for the README."""
 
 import argparse
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench import batch, delivery, idle, ingest, latency, replicas, table
+from tests.bench import batch, delivery, idle, ingest, latency, pdf, replicas, table
 from tests.bench.setup import BenchServers, bench_servers
 from tests.bench.table import Row
 
-PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery", "idle")
+PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery", "pdf", "idle")
 
 
 def main(arguments: Sequence[str] | None = None) -> str:
@@ -117,6 +117,10 @@ def _options_of_slow_servers(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--ledger-ms", type=float, default=20, help="how long the ledger takes to answer (20)"
     )
+    options.add_argument("--pdfs", type=int, default=1_000, help="PDFs of five lines (1000)")
+    options.add_argument(
+        "--pdf-lines", type=int, default=9_727, help="lines of one long PDF (9727)"
+    )
     options.add_argument(
         "--idle-seconds", type=float, default=60, help="how long an idle stack is measured (60)"
     )
@@ -194,6 +198,12 @@ def _delivery(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     return [table.delivery_row(delivery.measure(servers, wish.documents, 8, wish.ledger_ms))]
 
 
+def _pdf(_: BenchServers, wish: argparse.Namespace) -> list[Row]:
+    return table.pdf_rows(
+        pdf.measure(wish.pdfs, pdf.LINES_OF_A_DOCUMENT), pdf.measure(1, wish.pdf_lines)
+    )
+
+
 def _idle(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     return table.idle_rows(idle.measure(servers, wish.idle_seconds, wish.settle_seconds))
 
@@ -205,6 +215,7 @@ MEASURES: dict[str, Callable[[BenchServers, argparse.Namespace], list[Row]]] = {
     "latency": _latency,
     "replicas": _replicas,
     "delivery": _delivery,
+    "pdf": _pdf,
     "idle": _idle,
 }
 

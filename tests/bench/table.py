@@ -13,6 +13,7 @@ from tests.bench.delivery import Delivered
 from tests.bench.idle import Idle
 from tests.bench.ingest import Ingest
 from tests.bench.latency import Latency
+from tests.bench.pdf import Set
 from tests.bench.replicas import Shared
 from tests.bench.setup import Took
 
@@ -182,6 +183,30 @@ def latency_rows(found: Latency) -> list[Row]:
             found.p99 < 100,
         ),
         Row("memory meanwhile", memory(found.memory), "", ""),
+    ]
+
+
+def pdf_rows(many: Set, long: Set) -> list[Row]:
+    """PDFs a second on all cores, and one of very many lines; the bytes are the same each time."""
+    rate = many.documents / many.seconds
+    small = long.seconds <= 5 and long.megabytes <= 400
+    return [
+        Row(
+            f"{many.documents:,} PDFs of {many.lines} lines",
+            f"{rate:,.0f}/s, {many.computed / many.documents * 1e3:,.1f} ms of processor time each",
+            "",
+            "",
+            "≥ 40/s on two cores, byte-equal",
+            rate >= 40 and many.same_bytes,
+        ),
+        Row(
+            f"one PDF of {long.lines:,} lines",
+            f"{long.seconds:.1f} s ({long.computed:.1f} s of processor time), {long.megabytes} MB",
+            "",
+            "",
+            "≤ 5 s, ≤ 400 MB, byte-equal",
+            small and long.same_bytes,
+        ),
     ]
 
 

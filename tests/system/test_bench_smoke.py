@@ -25,6 +25,7 @@ TINY = [
         "--documents",
         "100",
     ),
+    *("--pdfs", "5", "--pdf-lines", "20"),
     *("--idle-seconds", "1", "--settle-seconds", "0"),
 ]
 
@@ -52,7 +53,9 @@ def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path)
         "p99",
         "2 workers",
         "documents to a ledger",
+        "PDFs of 5 lines",
+        "one PDF of 20 lines",
         "idle stack, all workers",
     ):
         assert any(part in row for row in rows), f"no row about {part}:\n{text}"
-    assert "cores" in text and len(PARTS) == 7
+    assert "cores" in text and len(PARTS) == 8

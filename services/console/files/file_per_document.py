@@ -4,7 +4,10 @@ They go into a folder, into a .zip, or, from a batch of one document, to one fil
 """
 
 import asyncio
+import os
 import unicodedata
+from collections import deque
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -27,8 +30,10 @@ from services.console.queries.snapshot import ReadConnection, Row
 from shared.errors import Refused
 from shared.render import ControlTotals, EInvoice, pdf_document, ubl_file
 from shared.render.pdf import appended, timesheets_pdf, uncommon_words, without_font
+from shared.render.printed import TABLE_LINES
 from shared.terms import ClosedDocument, ClosedLine, counted
 
+CORES = os.cpu_count() or 1
 SHEETS = "-timesheets"
 SUFFIXES = {"ubl": ".xml", "pdf": ".pdf", "pdfa": ".pdf"}
 
@@ -64,16 +69,19 @@ async def save_documents(
         await _require_fonts(connection, batch)
     totals, names, taken = ControlTotals(), [], set[str]()
     with temporary_folder(target) as folder:
-        async for documents in closed_documents(connection, batch["batch_id"]):
-            for document in documents:
-                name = safe_name(document.invoice_number, str(document.invoice_id), suffix, taken)
-                totals.add_document(document)
-                sheets = await _write(
-                    connection, document, file_format, folder / name, totals, country
-                )
-                names += [name] if sheets is None else [name, sheets.name]
-                if progress is not None:
-                    progress(totals.documents, batch["documents"])
+        async with _Rendering() as rendering:
+            async for documents in closed_documents(connection, batch["batch_id"]):
+                for document in documents:
+                    name = safe_name(
+                        document.invoice_number, str(document.invoice_id), suffix, taken
+                    )
+                    totals.add_document(document)
+                    sheets = await _write(
+                        connection, document, file_format, folder / name, totals, country, rendering
+                    )
+                    names += [name] if sheets is None else [name, sheets.name]
+                    if progress is not None:
+                        progress(totals.documents, batch["documents"])
         compare_totals(batch, totals)
         if merged:
             from services.console.files.merging import merge_all  # slow to import
@@ -92,6 +100,35 @@ async def save_documents(
 def _sheets_path(path: Path) -> Path:
     """The file of a document's timesheets, beside the document."""
     return path.with_name(f"{path.stem}{SHEETS}.pdf")
+
+
+class _Rendering:
+    """Sets documents in threads, as many at once as there are cores, and a long one alone: it needs
+    the memory of hundreds.
+    """
+
+    def __init__(self) -> None:
+        self._running: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> "_Rendering":
+        return self
+
+    async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        try:
+            if failed is None:
+                await self._until(0)
+        finally:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def add(self, work: Callable[[], None], *, alone: bool) -> None:
+        """Begin the work of a document when a core is free. Raises what an earlier one raised."""
+        await self._until(0 if alone else CORES - 1)
+        self._running.append(asyncio.ensure_future(asyncio.to_thread(work)))
+        await self._until(0 if alone else CORES)
+
+    async def _until(self, most: int) -> None:
+        while len(self._running) > most:
+            await self._running.popleft()
 
 
 async def _require_fonts(connection: ReadConnection, batch: Row) -> None:
@@ -132,6 +169,7 @@ async def _write(
     draft: Path,
     totals: ControlTotals,
     country: str,
+    rendering: "_Rendering",
 ) -> Path | None:
     """Writes one document, and its timesheets if they have a file of their own: its path.
 
@@ -165,5 +203,5 @@ async def _write(
         if sheets_file is not None:
             sheets_file.write_bytes(timesheets_pdf(document, sheets, logo))
 
-    await asyncio.to_thread(render)
+    await rendering.add(render, alone=len(listed) > TABLE_LINES)
     return sheets_file
