@@ -143,7 +143,7 @@ OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
         Personal(STAFF, "name of a person who sends commands", HISTORY, STAYS),
     ),
 }
-"""Places where a field is of another kind of person than elsewhere."""
+"""Places where a field is of another person than elsewhere."""
 NOT_PERSONAL_TEXT = """
     about adjusts approval_level assignment_id attach audience batch_id billed_in_batch
     billing_companies billing_company billto_node body_sha256 capabilities cause charge_id

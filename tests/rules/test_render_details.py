@@ -66,10 +66,12 @@ def test_what_all_lines_share_is_printed_once() -> None:
     assert ("Requirement", "REQ-4711") in shared["facts"]
     assert not any("REQ-4711" in row[2] for row in shared["rows"])
     different = [a_line(1), a_line(2, requirement_id="req-2", project="Zeus")]
-    apart = printed_document(a_document(different, names=NAMES), different)
-    assert not any(label in ("Requirement", "Project") for label, _ in apart["facts"])
-    assert "requirement REQ-4711 · ordered by Dr. Berg" in apart["rows"][0][2]
-    assert [("project Apollo" in row[2], "project Zeus" in row[2]) for row in apart["rows"]] == [
+    different_facts = printed_document(a_document(different, names=NAMES), different)
+    assert not any(label in ("Requirement", "Project") for label, _ in different_facts["facts"])
+    assert "requirement REQ-4711 · ordered by Dr. Berg" in different_facts["rows"][0][2]
+    assert [
+        ("project Apollo" in row[2], "project Zeus" in row[2]) for row in different_facts["rows"]
+    ] == [
         (True, False),
         (False, True),
     ]
