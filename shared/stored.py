@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.terms import (
+    Allowance,
     ClosedDocument,
     ClosedLine,
     ClosedTimesheet,
@@ -32,9 +33,8 @@ LINE_COLUMNS = tuple(
     {"corrects_line": "corrects_line_no"}.get(each.name, each.name) for each in fields(ClosedLine)
 )
 """The columns of the views, in the order of the nouns' fields."""
-AMOUNT, TAX_AMOUNT, CORRECTS_INVOICE = (
-    LINE_COLUMNS.index(name) for name in ("amount", "tax_amount", "corrects_invoice")
-)
+AMOUNTS = tuple(LINE_COLUMNS.index(name) for name in ("amount", "tax_amount", "allowance_amount"))
+CORRECTS_INVOICE = LINE_COLUMNS.index("corrects_invoice")
 
 
 def as_json(value: Any) -> Any:
@@ -67,6 +67,9 @@ def closed_document(
     values |= {side: _party(as_json(row[side])) for side in ("seller", "buyer")}
     values["tax_totals"] = tuple(
         _tax_total(each, currency, in_currency) for each in as_json(row["tax_totals"])
+    )
+    values["allowances"] = tuple(
+        _allowance(each, currency, in_currency) for each in as_json(row["allowances"]) or ()
     )
     values |= {name: row[name] or "" for name in ("content_hash", "credit_reason")}
     return ClosedDocument(**values, corrects=tuple(corrects), names=names or Names())
@@ -117,8 +120,8 @@ def closed_timesheet(row: Mapping[str, Any]) -> ClosedTimesheet:
 def closed_line(row: Sequence[Any], currency: str, in_currency: InCurrency) -> ClosedLine:
     """Build a line of a closed document from the values of LINE_COLUMNS."""
     values = list(row)
-    values[AMOUNT] = in_currency(values[AMOUNT], currency)
-    values[TAX_AMOUNT] = in_currency(values[TAX_AMOUNT], currency)
+    for at in AMOUNTS:
+        values[at] = in_currency(values[at], currency)
     values[CORRECTS_INVOICE] = values[CORRECTS_INVOICE] or ""
     return ClosedLine(*values)
 
@@ -130,3 +133,11 @@ def _party(snapshot: Mapping[str, Any]) -> Party:
 def _tax_total(stored: Mapping[str, Any], currency: str, in_currency: InCurrency) -> TaxTotal:
     net, tax = (in_currency(decimal_of(stored[name]), currency) for name in ("net", "tax"))
     return TaxTotal(stored["code"], decimal_of(stored["rate"]), net, tax)
+
+
+def _allowance(stored: Mapping[str, Any], currency: str, in_currency: InCurrency) -> Allowance:
+    base, amount = (in_currency(decimal_of(stored[name]), currency) for name in ("base", "amount"))
+    percent = None if stored["percent"] is None else decimal_of(stored["percent"])
+    return Allowance(
+        stored["name"], stored["code"], decimal_of(stored["rate"]), base, percent, amount
+    )

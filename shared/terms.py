@@ -81,6 +81,22 @@ class TaxTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """A discount or surcharge on the lines of one tax code and rate; its tax is in `TaxTotal`.
+
+    `amount` is negative if it lowers the debt. `percent` is None where it is no percentage of
+    `base`: a fixed amount, or what credits take back of the allowances of an invoice.
+    """
+
+    name: str
+    code: str
+    rate: Decimal
+    base: Decimal
+    percent: Decimal | None
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class CorrectedInvoice:
     """An invoice that a credit note corrects."""
 
@@ -125,7 +141,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class ClosedDocument:
-    """The head of a closed invoice or credit note with its totals, without its lines."""
+    """The head of a closed invoice or credit note with its totals, without its lines.
+
+    `net` is the sum of the lines and of the allowances.
+    """
 
     invoice_id: int
     invoice_number: str
@@ -154,6 +173,12 @@ class ClosedDocument:
     tax_regime: TaxRegime = "standard"
     credit_reason: str = ""
     names: Names = field(default_factory=Names, hash=False)
+    allowances: tuple[Allowance, ...] = ()
+
+    @property
+    def allowance(self) -> Decimal:
+        """The sum of the allowances."""
+        return sum((each.amount for each in self.allowances), Decimal(0))
 
     @property
     def sign(self) -> int:
@@ -163,7 +188,11 @@ class ClosedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ClosedLine:
-    """One line of a closed document. `unit` is a UN/ECE code (HUR, DAY, C62)."""
+    """One line of a closed document. `unit` is a UN/ECE code (HUR, DAY, C62).
+
+    `amount` is before `allowance_amount`, the line's share of the allowances of the document;
+    `tax_amount` is on both.
+    """
 
     invoice_id: int
     line_no: int
@@ -189,6 +218,7 @@ class ClosedLine:
     cost_center: str
     corrects_invoice: str
     corrects_line: int | None
+    allowance_amount: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

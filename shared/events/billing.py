@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.events.field_types import Amount, Currency, Day, Identifier, Message, MessageText
+from shared.events.field_types import (
+    Amount,
+    Currency,
+    Day,
+    Identifier,
+    Message,
+    MessageText,
+    absent,
+)
 from shared.terms import DocumentType
 
 
@@ -15,6 +23,21 @@ class TaxLine(Message):
     rate: str
     net: Amount
     tax: Amount
+
+
+class AllowanceLine(Message):
+    """A discount or surcharge on the lines of one tax code and rate, before tax.
+
+    `amount` is negative if it lowers the debt; `base` is what the lines were before it. Without
+    `percent` it is a fixed amount, or what credits take back of the allowances of an invoice.
+    """
+
+    name: str
+    code: str
+    rate: str
+    base: Amount
+    percent: str | None = None
+    amount: Amount
 
 
 class CurrencyTotal(Message):
@@ -31,7 +54,8 @@ class CurrencyTotal(Message):
 class InvoiceClosed(Message):
     """A closed document, ready for delivery.
 
-    Its lines are read from the view `invoicer.closed_invoice_line`.
+    Its lines are read from the view `invoicer.closed_invoice_line`. They and the `allowances` add
+    up to `net`; `tax_totals` has the net after allowances.
     """
 
     invoice_id: int
@@ -48,6 +72,9 @@ class InvoiceClosed(Message):
     tax: Amount
     total: Amount
     tax_totals: Annotated[tuple[TaxLine, ...], Field(strict=False)]
+    allowances: Annotated[
+        tuple[AllowanceLine, ...] | None, Field(strict=False, exclude_if=absent)
+    ] = None
     line_count: int
     content_hash: str
 

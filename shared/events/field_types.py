@@ -320,6 +320,14 @@ Percent = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="1000"
 Instant = Annotated[datetime, InstantString()]
 
 
+def absent(value: object) -> bool:
+    """Return whether a message leaves an optional field out (`exclude_if`).
+
+    Then messages without it are read by consumers that do not know it yet.
+    """
+    return value is None or value == ()
+
+
 class Message(BaseModel):
     """A message of our own programs: frozen, strict, no undeclared field."""
 

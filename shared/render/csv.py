@@ -50,6 +50,7 @@ CSV_COLUMNS = (
     "requirement_reference",
     "client_contact",
     "client_reference",
+    "allowance_amount",
 )
 # What spreadsheets start a formula with; the wide forms are read as formulas by East Asian
 # editions.
@@ -123,5 +124,6 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
             safe_text(requirement.reference),
             safe_text(requirement.client_contact),
             safe_text(requirement.client_reference),
+            _money(line.allowance_amount),
         )
     )

@@ -172,9 +172,9 @@ class EInvoice:
             "BT-73": document.service_from,
             "BT-74": document.service_to,
             **(self._payment() if self.sign > 0 else {}),
-            # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever
-            # appears on our documents.
-            "BT-106": self.money(document.net),
+            # BT-113, 114: no prepayment or payable rounding ever appears on our documents.
+            "BT-106": self.money(document.net - document.allowance),
+            **self._allowance_sums(),
             "BT-109": self.money(document.net),
             "BT-110": self.money(document.tax),
             "BT-112": self.money(document.total),
@@ -186,10 +186,46 @@ class EInvoice:
             ],
             "BG-4": self._party(document.seller, document.billing_company),
             "BG-7": self._party(document.buyer, document.account_name),
+            "BG-20": self._allowances(charges=False),
+            "BG-21": self._allowances(charges=True),
             "BG-23": [
                 self._tax(category, net, tax) for category, (net, tax) in self.breakdown().items()
             ],
         }
+
+    def _allowance_sums(self) -> Terms:
+        """Return the sums of discounts (BT-107) and of surcharges (BT-108), if there are any."""
+        amounts = [each.amount * self.sign for each in self.document.allowances]
+        sums = {
+            "BT-107": -sum((amount for amount in amounts if amount < 0), ZERO),
+            "BT-108": sum((amount for amount in amounts if amount > 0), ZERO),
+        }
+        return {term: format(amount, "f") for term, amount in sums.items() if amount}
+
+    def _allowances(self, *, charges: bool) -> list[Terms]:
+        """Return the discounts (BG-20) or the surcharges (BG-21).
+
+        On a credit note a discount that is taken back is a discount again, because signs are
+        turned; on an invoice it is a surcharge. The base stands only beside a percentage.
+        """
+        found = []
+        for each in self.document.allowances:
+            amount = each.amount * self.sign
+            if not amount or (amount > 0) != charges:
+                continue
+            category = self.category(each.code, each.rate)
+            terms: Terms = {
+                "amount": format(abs(amount), "f"),
+                "reason": xml_text(each.name) or ("Surcharge" if charges else "Discount"),
+                "vat_category_code": category.code,
+            }
+            if category.percent is not None:
+                terms["vat_rate"] = category.percent
+            if each.percent is not None:
+                terms["base_amount"] = format(abs(each.base), "f")
+                terms["rate"] = plain(each.percent)
+            found.append(terms)
+        return found
 
     def _tax(self, category: Category, net: Decimal, tax: Decimal) -> Terms:
         terms: Terms = {

@@ -8,6 +8,7 @@ Rules of the format:
   spaces and apostrophes. A customer name is a key, so a name that would change is refused by
   `problems`, as is a number that QuickBooks would cut.
 - QuickBooks multiplies quantity and price again: see `line_figures`.
+- A discount or surcharge is a line of its own on the income account.
 - Tax is written as it was closed, as lines with one item per code. `AUTOSTAX` would let QuickBooks
   compute it again and differ.
 - A file has no currency: one file holds documents in the currency of the company file.
@@ -262,7 +263,19 @@ class IifRows:
         )
 
     def end(self, document: ClosedDocument) -> Iterator[str]:
-        """Yield our side of the tax, and the end of the document."""
+        """Yield our side of allowances and tax, and the end of the document."""
+        for allowance in document.allowances:
+            percent = "" if allowance.percent is None else f" {plain(allowance.percent)} %"
+            yield self._split(
+                document,
+                self.accounts.income,
+                -allowance.amount,
+                f"{allowance.name}{percent} of {_money(allowance.base)}",
+                Decimal(1) if allowance.amount < 0 else Decimal(-1),
+                abs(allowance.amount),
+                self.accounts.item,
+                document.invoice_date,
+            )
         for each in document.tax_totals:
             if each.tax:
                 memo = f"Tax {each.code} {plain(each.rate)} % on {_money(each.net)}"

@@ -13,6 +13,7 @@ from shared.money import ZERO, minor_unit, plain, rounded
 from shared.render.text import BREAK, clean, decimals_of, figure
 from shared.render.timesheets import printed_timesheets
 from shared.terms import (
+    Allowance,
     ClosedDocument,
     ClosedLine,
     ClosedTimesheet,
@@ -99,6 +100,8 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         # The widest text of each figure column: the template measures these instead of every cell.
         "widest": [_widest(row[at] for row in rows) for at in range(3, 3 + len(columns))],
         "quantities": _quantities(lines, figures),
+        "lines_total": figures.money(document.net - document.allowance),
+        "allowances": [_allowance(each, figures) for each in document.allowances],
         "subtotal": figures.money(document.net),
         "taxes": [_tax(each, figures) for each in document.tax_totals],
         "tax_sum": figures.money(document.tax) if len(document.tax_totals) > 1 else "",
@@ -327,6 +330,12 @@ def _tax(total: TaxTotal, figures: Figures) -> tuple[str, str, str]:
         else "Not taxed"
     )
     return (" ".join(label.split()), figures.money(total.net), figures.money(total.tax))
+
+
+def _allowance(each: Allowance, figures: Figures) -> tuple[str, str, str]:
+    """Return the name and percentage of a discount or surcharge, its base, and its amount."""
+    percent = "" if each.percent is None else f" {plain(each.percent)} %"
+    return (clean(f"{each.name}{percent}"), figures.money(each.base), figures.money(each.amount))
 
 
 def _payment(document: ClosedDocument, figures: Figures) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from shared.terms import ClosedDocument, ClosedLine
 
 @dataclass(frozen=True, slots=True)
 class CurrencyTotals:
-    """Sums of the lines in one currency; `total` is net plus tax."""
+    """Sums of the lines in one currency; `net` is after allowances, `total` is net plus tax."""
 
     documents: int = 0
     lines: int = 0
@@ -61,9 +61,9 @@ class ControlTotals:
             counted.documents,
             counted.lines + 1,
             counted.quantity + line.quantity,
-            counted.net + line.amount,
+            counted.net + line.amount + line.allowance_amount,
             counted.tax + line.tax_amount,
-            counted.total + line.amount + line.tax_amount,
+            counted.total + line.amount + line.allowance_amount + line.tax_amount,
         )
 
     def mismatches(self) -> list[str]:

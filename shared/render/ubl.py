@@ -97,6 +97,8 @@ def _head(terms: Terms, credit: bool) -> list[Any]:
         _parent("Delivery", _leaf("ActualDeliveryDate", terms["BT-72"])),
         _payment(terms),
         _parent("PaymentTerms", _leaf("Note", get("BT-20"))),
+        *(_allowance(each, terms["BT-5"], "false") for each in terms["BG-20"]),
+        *(_allowance(each, terms["BT-5"], "true") for each in terms["BG-21"]),
         _tax_total(terms),
         _totals(terms),
     ]
@@ -151,6 +153,25 @@ def _payment(terms: Terms) -> Any:
     )
 
 
+def _allowance(each: Terms, currency: str, is_charge: str) -> Any:
+    """Return a discount or surcharge of the document."""
+    get = each.get
+    return _parent(
+        "AllowanceCharge",
+        _leaf("ChargeIndicator", is_charge),
+        _leaf("AllowanceChargeReason", each["reason"]),
+        _leaf("MultiplierFactorNumeric", get("rate")),
+        _leaf("Amount", each["amount"], currencyID=currency),
+        _leaf("BaseAmount", get("base_amount"), currencyID=currency),
+        _parent(
+            "TaxCategory",
+            _leaf("ID", each["vat_category_code"]),
+            _leaf("Percent", get("vat_rate")),
+            _scheme("VAT"),
+        ),
+    )
+
+
 def _tax_total(terms: Terms) -> Any:
     currency = terms["BT-5"]
     return _parent(
@@ -180,11 +201,13 @@ def _totals(terms: Terms) -> Any:
         ("LineExtensionAmount", "BT-106"),
         ("TaxExclusiveAmount", "BT-109"),
         ("TaxInclusiveAmount", "BT-112"),
+        ("AllowanceTotalAmount", "BT-107"),
+        ("ChargeTotalAmount", "BT-108"),
         ("PayableAmount", "BT-115"),
     )
     return _parent(
         "LegalMonetaryTotal",
-        *(_leaf(name, terms[term], currencyID=terms["BT-5"]) for name, term in placed),
+        *(_leaf(name, terms.get(term), currencyID=terms["BT-5"]) for name, term in placed),
     )
 
 

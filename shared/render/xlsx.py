@@ -1,4 +1,5 @@
-"""XLSX of closed documents: sheets `documents`, `lines`, `tax` and `control totals`.
+"""XLSX of closed documents: sheets `documents`, `lines`, `tax` and `control totals`, and the sheet
+`allowances` if a document has discounts or surcharges.
 
 Real numbers and dates; totals are formulas with their computed values. Signs as in `terms`: a
 column sums to the batch. Written row by row to disk, so memory is flat for any number of lines; a
@@ -7,6 +8,7 @@ given by the caller, so the same batch gives the same bytes.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -55,6 +57,7 @@ DOCUMENT_COLUMNS = (
     ),
     "content_hash",
 )
+OF_ALLOWANCE = ("name", "tax_code", "tax_rate", "base", "percent", "amount")
 TAX_COLUMNS = ("invoice_number", "currency", "tax_code", "tax_rate", "net", "tax")
 COUNTED = ("documents", "lines", "quantity", "net", "tax", "total")
 ANNOUNCED = ("documents", "lines", "net", "tax", "total")
@@ -71,6 +74,8 @@ MONEY = frozenset(
     {
         "amount",
         "tax_amount",
+        "allowance_amount",
+        "base",
         "net",
         "tax",
         "total",
@@ -104,6 +109,7 @@ class XlsxBook(StreamedBook):
                 "difference",
             ],
         )
+        self.allowances: Sheet | None = None
         self.spans: list[tuple[Sheet, int, int]] = []
 
     def sheet(self, name: str, columns: Iterable[str]) -> Sheet:
@@ -136,7 +142,7 @@ class XlsxBook(StreamedBook):
                 Decimal(document.line_count),
                 "0",
             ),
-            "net": Formula(self._summed("amount"), document.net, shown),
+            "net": Formula(self._net(document), document.net, shown),
             "tax": Formula(self._summed("tax_amount"), document.tax, shown),
             "total": Formula(f"{net}{row}+{tax}{row}", document.total, shown),
         }
@@ -154,6 +160,23 @@ class XlsxBook(StreamedBook):
                 ],
                 shown,
             )
+
+        self._add_allowances(document, shown)
+
+    def _add_allowances(self, document: ClosedDocument, shown: str) -> None:
+        """Write the discounts and surcharges of a document; the first ones begin the sheet."""
+        if document.allowances and self.allowances is None:
+            columns = ("invoice_number", "currency", *OF_ALLOWANCE)
+            self.allowances = self.sheet("allowances", columns)
+        for each in document.allowances:
+            assert self.allowances is not None
+            head = (document.invoice_number, document.currency)
+            self.allowances.write([*head, *astuple(each)], shown)
+
+    def _net(self, document: ClosedDocument) -> str:
+        """Return the formula of the net: the lines, and their allowances if there are any."""
+        columns = ("amount", "allowance_amount") if document.allowances else ("amount",)
+        return "+".join(map(self._summed, columns))
 
     def _summed(self, column: str) -> str:
         return (
@@ -194,7 +217,7 @@ class XlsxBook(StreamedBook):
                 "0",
             ),
             "quantity": (over_lines("quantity"), PLAIN),
-            "net": (over_lines("amount"), shown),
+            "net": (f"{over_lines('amount')}+{over_lines('allowance_amount')}", shown),
             "tax": (over_lines("tax_amount"), shown),
             "total": (
                 f"SUMIFS({self.documents.range('total')},{self.documents.range('currency')},{mine})",
@@ -290,4 +313,5 @@ def _line_cells(document: ClosedDocument, line: ClosedLine) -> tuple[Cell, ...]:
         requirement.reference,
         requirement.client_contact,
         requirement.client_reference,
+        line.allowance_amount,
     )

@@ -1,8 +1,8 @@
 -- name: invoice_sums
--- net, tax, total and number of lines of a document are those of its lines
+-- a document is the sum of its lines and their allowances (net), and of net and tax (total)
 WITH sums AS (
-  SELECT i.invoice_id, count(*) AS lines, sum(p.amount) AS net, sum(i.tax_amount) AS tax,
-      min(i.line_no) AS first, max(i.line_no) AS last
+  SELECT i.invoice_id, count(*) AS lines, sum(p.amount + i.allowance_amount) AS net,
+      sum(i.tax_amount) AS tax, min(i.line_no) AS first, max(i.line_no) AS last
   FROM invoicer.invoice_line AS i JOIN invoicer.pay_line AS p USING (pay_line_id) GROUP BY 1)
 SELECT coalesce('invoice ' || v.invoice_number, 'invoice id ' || s.invoice_id) AS id,
        CASE WHEN v.invoice_id IS NULL THEN 'has lines but no document'
@@ -20,8 +20,8 @@ WHERE v.invoice_id IS NULL OR s.invoice_id IS NULL OR v.line_count <> s.lines
 -- name: tax_totals
 -- a document's tax per code and rate is that of its lines
 WITH lines AS (
-  SELECT i.invoice_id, i.tax_code AS code, i.tax_rate AS rate, sum(p.amount) AS net,
-      sum(i.tax_amount) AS tax
+  SELECT i.invoice_id, i.tax_code AS code, i.tax_rate AS rate,
+      sum(p.amount + i.allowance_amount) AS net, sum(i.tax_amount) AS tax
   FROM invoicer.invoice_line AS i JOIN invoicer.pay_line AS p USING (pay_line_id) GROUP BY 1, 2, 3),
 stated AS (
   SELECT v.invoice_id, t ->> 'code' AS code, CAST(t ->> 'rate' AS numeric) AS rate,
@@ -36,6 +36,27 @@ SELECT 'invoice ' || v.invoice_number AS id,
 FROM lines AS l FULL JOIN stated AS s USING (invoice_id, code, rate)
     JOIN invoicer.invoice AS v USING (invoice_id)
 WHERE coalesce(s.net, 0) <> coalesce(l.net, 0) OR coalesce(s.tax, 0) <> coalesce(l.tax, 0)
+
+-- name: allowances
+-- the discounts and surcharges of a document are the shares of its lines, per tax code and rate
+WITH shares AS (
+  SELECT invoice_id, tax_code AS code, tax_rate AS rate, sum(allowance_amount) AS amount
+  FROM invoicer.invoice_line WHERE allowance_amount <> 0 GROUP BY 1, 2, 3),
+stated AS (
+  SELECT v.invoice_id, a ->> 'code' AS code, CAST(a ->> 'rate' AS numeric) AS rate,
+         sum(CAST(a ->> 'amount' AS numeric)) AS amount,
+         bool_or(abs(CAST(a ->> 'amount' AS numeric)) > abs(CAST(a ->> 'base' AS numeric)))
+           AS above_base
+  FROM invoicer.invoice AS v CROSS JOIN LATERAL jsonb_array_elements(v.allowances) AS a
+  GROUP BY 1, 2, 3)
+SELECT 'invoice ' || v.invoice_number AS id,
+       format('tax %s %s %%: states allowances of %s%s; the shares of its lines are %s',
+              coalesce(nullif(code, ''), 'none'), rate, coalesce(t.amount, 0),
+              CASE WHEN t.above_base THEN ', one of them above its base' ELSE '' END,
+              coalesce(s.amount, 0)) AS detail
+FROM shares AS s FULL JOIN stated AS t USING (invoice_id, code, rate)
+    JOIN invoicer.invoice AS v USING (invoice_id)
+WHERE coalesce(s.amount, 0) <> coalesce(t.amount, 0) OR t.above_base
 
 -- name: line_belongs
 -- a document has one billing company, one currency and one PO number
@@ -84,7 +105,8 @@ WHERE (t.documents, t.lines, t.net, t.tax, t.total) IS DISTINCT
 WITH credits AS (
   SELECT p.corrects_invoice_id AS invoice_id, p.corrects_line_no AS line_no,
       sum(p.quantity) AS quantity, sum(p.amount) AS amount,
-         coalesce(sum(i.tax_amount), 0) AS tax, min(p.pay_line_id) AS first
+         coalesce(sum(i.tax_amount), 0) AS tax,
+         coalesce(sum(i.allowance_amount), 0) AS allowance, min(p.pay_line_id) AS first
   FROM invoicer.pay_line AS p LEFT JOIN invoicer.invoice_line AS i USING (pay_line_id)
   WHERE p.corrects_invoice_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM invoicer.replaced_line AS r WHERE r.pay_line_id = p.pay_line_id)
@@ -93,9 +115,10 @@ SELECT coalesce('invoice ' || v.invoice_number || ' line ' || c.line_no,
     'invoice id ' || c.invoice_id || ' line ' || coalesce(c.line_no, 0)) AS id,
        CASE WHEN o.pay_line_id IS NULL
            THEN 'is corrected by pay line ' || c.first || ' and does not exist'
-            ELSE format('has %s / %s, tax %s; credits take %s / %s, tax %s',
-                        o.quantity, o.amount, l.tax_amount, c.quantity, c.amount,
-                            c.tax) END AS detail
+            ELSE format('has %s / %s, allowances %s, tax %s;'
+                        ' credits take %s / %s, allowances %s, tax %s',
+                        o.quantity, o.amount, l.allowance_amount, l.tax_amount, c.quantity,
+                            c.amount, c.allowance, c.tax) END AS detail
 FROM credits AS c
 LEFT JOIN invoicer.invoice_line AS l USING (invoice_id, line_no)
 LEFT JOIN invoicer.invoice AS v USING (invoice_id)
@@ -104,6 +127,7 @@ WHERE o.pay_line_id IS NULL OR o.corrects_invoice_id IS NOT NULL
    OR c.quantity * sign(o.quantity) > 0 OR c.amount * sign(o.amount) > 0
    OR abs(c.quantity) > abs(o.quantity) OR abs(c.amount) > abs(o.amount)
        OR abs(c.tax) > abs(l.tax_amount)
+   OR abs(c.allowance) > abs(l.allowance_amount) OR c.allowance * sign(l.allowance_amount) > 0
 
 -- name: credit_of
 -- a credit has debtor, currency, terms and tax of the invoice line that it corrects

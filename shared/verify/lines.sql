@@ -180,8 +180,9 @@ WHERE p.amount <> round(p.quantity * p.unit_price, c.places) AND p.corrects_invo
 WITH amounts AS (
   SELECT 'pay line ' || pay_line_id AS id, currency, amount FROM invoicer.pay_line
   UNION ALL
-  SELECT 'invoice ' || i.invoice_number || ' line ' || l.line_no, i.currency, l.tax_amount
+  SELECT 'invoice ' || i.invoice_number || ' line ' || l.line_no, i.currency, a.amount
   FROM invoicer.invoice_line AS l JOIN invoicer.invoice AS i USING (invoice_id)
+      CROSS JOIN LATERAL (VALUES (l.tax_amount), (l.allowance_amount)) AS a(amount)
   UNION ALL
   SELECT 'invoice ' || i.invoice_number, i.currency, sums.amount
   FROM invoicer.invoice AS i

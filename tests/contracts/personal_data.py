@@ -156,12 +156,12 @@ NOT_PERSONAL_TEXT = """
     line_key line_kind login_refused logo message_id missing_timesheets needs node_id office_id
     outcome parent_id payment_id payment_terms percent_of picture placement_id plan po_number
     position_type preview_id product_kind program project public_key rate rate_version
-    realization_kind receipt reference remote remote_id remote_number remote_state request_key
-    requirement_id requirement_ids retainer role schedule sealed sealed_password sealed_secrets
-    series series_prefix service sha256 source source_id state status steps subject_id tax_basis
-    tax_code tax_date tax_regime tax_totals tax_wording time_group time_type time_zone
-    timesheet_detail timesheet_id title topic totals unit value_sha256 variant warning what
-    worker
+    allowances percent realization_kind receipt reference remote remote_id remote_number
+    remote_state remove_allowances request_key requirement_id requirement_ids retainer role
+    schedule sealed sealed_password sealed_secrets series series_prefix service sha256 source
+    source_id state status steps subject_id tax_basis tax_code tax_date tax_regime tax_totals
+    tax_wording time_group time_type time_zone timesheet_detail timesheet_id title topic totals
+    unit value_sha256 variant warning what worker
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

@@ -1,9 +1,14 @@
-"""The text of a CSV file without the one column that holds surrogate ids."""
+"""The text of a CSV file without the one column that holds surrogate ids, and without columns that
+were added since the recording.
+"""
 
 import csv
 import io
+from decimal import Decimal
 
 SURROGATE_COLUMN = "pay_line_id"
+ADDED_COLUMNS = ("allowance_amount",)
+"""At the end of the files. The recorded agencies have no discounts and surcharges."""
 
 
 def without_surrogate_ids(text: str) -> str:
@@ -11,8 +16,10 @@ def without_surrogate_ids(text: str) -> str:
     rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     if _written(rows) != text:
         raise ValueError("the CSV file does not quote its cells as csv.writer does")
-    at = rows[0].index(SURROGATE_COLUMN)
-    return _written([rows[0], *([*row[:at], "", *row[at + 1 :]] for row in rows[1:])])
+    at, kept = rows[0].index(SURROGATE_COLUMN), len(rows[0]) - len(ADDED_COLUMNS)
+    if tuple(rows[0][kept:]) != ADDED_COLUMNS or any(Decimal(row[kept]) for row in rows[1:]):
+        raise ValueError("the CSV file does not end with an allowance of 0 for each line")
+    return _written([rows[0][:kept], *([*row[:at], "", *row[at + 1 : kept]] for row in rows[1:])])
 
 
 def _written(rows: list[list[str]]) -> str:

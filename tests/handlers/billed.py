@@ -129,8 +129,9 @@ class Biller(Invoicer):
             await self.rows(
                 "SELECT i.invoice_number FROM invoicer.invoice i JOIN invoicer.closed_invoice_line"
                 " l USING (invoice_id) GROUP BY i.invoice_id"
-                " HAVING sum(l.amount) <> i.net OR sum(l.tax_amount) <> i.tax OR count(*) <>"
-                " i.line_count OR i.total <> i.net + i.tax"
+                " HAVING sum(l.amount + l.allowance_amount) <> i.net OR"
+                " sum(l.tax_amount) <> i.tax OR count(*) <> i.line_count"
+                " OR i.total <> i.net + i.tax"
             )
             == []
         )

@@ -104,7 +104,8 @@ def a_document(lines: list[ClosedLine], **changes: Any) -> ClosedDocument:
     sums: dict[tuple[str, Decimal], tuple[Decimal, Decimal]] = {}
     for line in lines:
         net, tax = sums.get((line.tax_code, line.tax_rate), (ZERO, ZERO))
-        sums[line.tax_code, line.tax_rate] = (net + line.amount, tax + line.tax_amount)
+        net += line.amount + line.allowance_amount
+        sums[line.tax_code, line.tax_rate] = (net, tax + line.tax_amount)
     net, tax = (
         sum((each[0] for each in sums.values()), ZERO),
         sum((each[1] for each in sums.values()), ZERO),
@@ -182,7 +183,7 @@ def test_columns_are_in_the_published_order() -> None:
     """
     added = ["project", "cost_center", "worker_name", "requirement_id", "requirement_reference"]
     added += ["client_contact", "client_reference"]
-    assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, *added]
+    assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, *added, "allowance_amount"]
     assert ",".join(CSV_COLUMNS) + "\r\n" == CSV_HEADER
 
 

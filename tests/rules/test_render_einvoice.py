@@ -21,7 +21,14 @@ from shared.render.parties import address_lines, countries, country_of, iban_in,
 from shared.render.pdfa import cii_document, pdfa_document
 from shared.render.ubl import ubl_file
 from shared.terms import ClosedDocument, ClosedLine, Party
-from tests.rules.test_render import BUYER, SELLER, a_credit_note, a_document, a_line
+from tests.rules.test_render import (
+    BUYER,
+    SELLER,
+    a_credit_note,
+    a_document,
+    a_line,
+)
+from tests.rules.test_render_allowances import a_credit_of_allowances, with_allowances
 
 LINDEN = Party(
     "Linden Nederland B.V.",
@@ -67,7 +74,11 @@ def samples() -> dict[str, tuple[EInvoice, list[ClosedLine]]]:
     )
     bare = a_line(1, week_ending=None, **nothing)
     dutch = {"seller": LINDEN, "buyer": ORANJE}
+    allowed, allowed_lines = with_allowances()
+    taken_back, taken_back_lines = a_credit_of_allowances()
     kinds: dict[str, tuple[ClosedDocument, list[ClosedLine]]] = {
+        "allowances": (replace(allowed, **dutch), allowed_lines),
+        "credit of allowances": (replace(taken_back, **dutch), taken_back_lines),
         "invoice": (a_document(plain, **dutch, currency="EUR"), plain),
         "credit note": (replace(credit, **dutch), credited),
         "several rates": (a_document(mixed, **dutch), mixed),
@@ -162,8 +173,11 @@ def test_totals_equal_the_sums(tmp_path: Path, name: str) -> None:
     assert (
         Decimal(terms["BT-106"])
         == sum((Decimal(line["BT-131"]) for line in listed), Decimal(0))
-        == sign * document.net
+        == sign * (document.net - document.allowance)
     )
+    lowering, raising = (Decimal(str(terms.get(term, 0))) for term in ("BT-107", "BT-108"))
+    assert raising - lowering == sign * document.allowance
+    assert Decimal(terms["BT-109"]) == sign * document.net
     assert (
         Decimal(terms["BT-110"])
         == sum((Decimal(rate["BT-117"]) for rate in rates), Decimal(0))

@@ -80,7 +80,7 @@ PARTY_FIELDS = tuple(
 DOCUMENT_FIELDS = tuple(
     each.name
     for each in fields(ClosedDocument)
-    if each.name not in ("seller", "buyer", "tax_totals", "names")
+    if each.name not in ("seller", "buyer", "tax_totals", "names", "allowances")
 )
 FIELDS = tuple(dict.fromkeys((*DOCUMENT_FIELDS, *PARTY_FIELDS, "customer", "terms", *LINE_FIELDS)))
 """What a column file may name."""

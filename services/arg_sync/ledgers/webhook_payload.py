@@ -17,6 +17,7 @@ from shared.events.field_types import (
     Message,
     Percent,
 )
+from shared.money import ZERO
 from shared.terms import ClosedDocument, DocumentType, Party, TaxRegime
 
 MappedCode = Annotated[str, Field(description="the receiver's code by `ledger map`; may be empty")]
@@ -45,6 +46,20 @@ class WebhookTaxTotal(Message):
     tax: Amount
 
 
+class WebhookAllowance(Message):
+    """A discount (negative) or surcharge on the lines of one tax code and rate, before tax.
+
+    `base` is what the lines were before it; without `percent` it is no percentage of that.
+    """
+
+    name: str
+    code: str
+    rate: Percent
+    base: Amount
+    percent: Percent | None
+    amount: Amount
+
+
 class WebhookCorrection(Message):
     """An invoice that a credit note lowers by `amount` (positive, with tax).
 
@@ -57,7 +72,10 @@ class WebhookCorrection(Message):
 
 
 class WebhookLine(Message):
-    """One line. `amount` is net and binding; quantity × price may differ from it by a cent."""
+    """One line. `amount` is net and binding; quantity × price may differ from it by a cent.
+
+    `allowance_amount` is its share of the document's `allowances`, and not part of `amount`.
+    """
 
     line_no: int
     description: str
@@ -85,10 +103,14 @@ class WebhookLine(Message):
     cost_center: str
     corrects_invoice: str
     corrects_line: int | None
+    allowance_amount: Amount = ZERO
 
 
 class WebhookDocument(Message):
-    """A closed invoice or credit note with its lines: the body of the POST."""
+    """A closed invoice or credit note with its lines: the body of the POST.
+
+    The amounts of the lines and of the `allowances` add up to `net`.
+    """
 
     version: Literal[1] = 1
     idempotency_key: Identifier
@@ -118,6 +140,7 @@ class WebhookDocument(Message):
     corrects: tuple[WebhookCorrection, ...]
     content_hash: str
     lines: tuple[WebhookLine, ...]
+    allowances: tuple[WebhookAllowance, ...] = ()
 
 
 class WebhookAnswer(BaseModel):
@@ -181,6 +204,12 @@ def webhook_document(document: ArDocument, customer: str, key: str) -> WebhookDo
         ),
         content_hash=closed.content_hash,
         lines=tuple(_line(each) for each in document.lines),
+        allowances=tuple(
+            WebhookAllowance(
+                **{name: getattr(each, name) for name in WebhookAllowance.model_fields}
+            )
+            for each in closed.allowances
+        ),
     )
 
 

@@ -43,6 +43,25 @@ VERSIONS = [
     Column("contact"),
     Column("reference"),
     Column("timesheet_detail", "timesheets"),
+    Column("allowances", "discounts and surcharges", most=80),
+]
+Discounts = Annotated[
+    list[str] | None,
+    option(
+        "Discount before tax in percent, on all lines or on :timesheets or :products; may be given"
+        " again.",
+        metavar="NAME=PERCENT",
+    ),
+]
+Surcharges = Annotated[
+    list[str] | None,
+    option(
+        "Surcharge before tax: percent with a % sign, or an amount once a batch; as a discount.",
+        metavar="NAME=PERCENT%|AMOUNT",
+    ),
+]
+RemovedAllowances = Annotated[
+    list[str] | None, option("End a discount or surcharge; may be given again.", metavar="NAME")
 ]
 DEFAULTS = {
     "zero_documents": False,
@@ -169,6 +188,9 @@ def set_terms(
         str | None, option("Reverse charge, with this wording.", metavar="TEXT")
     ] = None,
     taxed: Annotated[bool, typer.Option("--taxed", help="Taxed as usual again.")] = False,
+    discount: Discounts = None,
+    surcharge: Surcharges = None,
+    remove_allowance: RemovedAllowances = None,
 ) -> None:
     """Change the terms that are named, from a day on; the other terms stay as they are."""
     run.send(
@@ -191,8 +213,20 @@ def set_terms(
         contact=contact,
         reference=reference,
         timesheet_detail=timesheet_detail,
+        allowances=[*_allowances("discount", discount), *_allowances("surcharge", surcharge)],
+        remove_allowances=remove_allowance or [],
         **_tax(exempt, reverse_charge, taxed),
     )
+
+
+def _allowances(kind: str, texts: list[str] | None) -> list[dict[str, Any]]:
+    """The discounts or surcharges that options name."""
+    from services.console.importing.allowances import read_allowance
+
+    try:
+        return [read_allowance(kind, text) for text in texts or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _tax(exempt: str | None, reverse_charge: str | None, taxed: bool) -> dict[str, Any]:
@@ -252,7 +286,10 @@ def show_terms(
             name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
             for name, value in _joined(version).items()
         }
-        | {"from_date": _since(str(version["from_date"]))}
+        | {
+            "from_date": _since(str(version["from_date"])),
+            "allowances": "; ".join(map(_in_words, version["allowances"])) or None,
+        }
         for version in versions
     ]
     run.table(
@@ -260,3 +297,11 @@ def show_terms(
         VERSIONS,
         empty=f"{account_name or 'every debtor'} has the defaults of {billing_company}",
     )
+
+
+def _in_words(allowance: dict[str, Any]) -> str:
+    """A discount or surcharge as a table shows it: discount Volume 2.5 % of timesheets."""
+    percent, amount = allowance["percent"], allowance["amount"]
+    figure = f"{percent} %" if percent else f"{amount} {allowance['currency']}".strip()
+    of = "" if allowance["applies_to"] == "all" else f" of {allowance['applies_to']}"
+    return f"{allowance['kind']} {allowance['name']} {figure}{of}"

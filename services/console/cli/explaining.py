@@ -65,6 +65,7 @@ def why(
         "value": f"{price} → {fact(line['amount'])} {line['currency']}",
         "effective": f"{line['effective_date']}, {service}",
         "is": _location(found["place"]),
+        "allowances": _allowances(found["place"], line["currency"]),
         "document": f"{source}, {document['source_id']} revision {document['revision']}",
         "realization": f"{document['realization_no']} ({document['cause']})",
         "line key": document["line_key"],
@@ -107,6 +108,16 @@ def _location(place: dict[str, Any]) -> str:
     if place["is"] == "replaced":
         return f"replaced by realization {place['replaced_by_realization']}"
     return str(place["is"])
+
+
+def _allowances(place: dict[str, Any], currency: str) -> str:
+    """The line's share of the discounts and surcharges of its document, and how these came out."""
+    shown = "; ".join(
+        f"{each['name']} {fact(each['amount'])}"
+        + (f", {each['percent']} % of {fact(each['base'])}" if each["percent"] else "")
+        for each in place.get("allowances", ())
+    )
+    return f"{fact(place['allowance_amount'])} {currency} of: {shown}" if shown else ""
 
 
 def why_not(

@@ -55,9 +55,18 @@ LINES = [
     Column("tax_code", "tax"),
     Column("tax_rate", "%", figures=True),
     Column("tax_amount", "tax amount", figures=True),
+    Column("allowance_amount", "allowance", figures=True),
     Column("corrects", "corrects"),
     Column("quantity_left", "left", figures=True),
     Column("amount_left", "left net", figures=True),
+]
+ALLOWANCES = [
+    Column("name", most=56),
+    Column("code", "tax"),
+    Column("rate", "%", figures=True),
+    Column("base", "of", figures=True),
+    Column("percent", figures=True),
+    Column("amount", figures=True),
 ]
 TAXES = [
     Column("code", "tax"),
@@ -72,6 +81,7 @@ CREDITS = [
     Column("line_no", "its line", ids=True),
     Column("quantity", figures=True),
     Column("amount", figures=True),
+    Column("allowance_amount", "allowance", figures=True),
     Column("tax_amount", "tax", figures=True),
     Column("credited_to", "to"),
     Column("actor"),
@@ -221,6 +231,7 @@ def show(
     run.facts({name: found[name] for name in HEAD})
     run.table([_line(row) for row in found["lines"]], LINES, title="lines")
     run.shortened(len(found["lines"]), found["line_count"])
+    run.table(found["allowances"], ALLOWANCES, title="discounts and surcharges")
     run.table(found["tax_totals"], TAXES, title="taxes")
     amounts = {"net": found["net"], "tax": found["tax"], "total": found["total"]}
     amounts |= {"credited": -found["credited"], "paid": found["paid"], "balance": found["balance"]}
@@ -230,7 +241,7 @@ def show(
         if amount or name not in ("credited", "paid")
     )
     run.say(f"{words} {found['currency']} ({found['state']})", "bold")
-    run.table(found["credits"], CREDITS, title="credits of its lines")
+    run.table([_allowance(row) for row in found["credits"]], CREDITS, title="credits of its lines")
     run.table(found["payments"], PAYMENTS, title="payments")
     run.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
     run.table(found["history"], HISTORY, title="history")
@@ -238,10 +249,16 @@ def show(
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     """A line as a table shows it: what is left only where a part is credited."""
-    untouched = row["quantity_left"] == row["quantity"] and row["amount_left"] == row["amount"]
+    after_allowance = row["amount"] + row["allowance_amount"]
+    untouched = (row["quantity_left"], row["amount_left"]) == (row["quantity"], after_allowance)
     left = {"quantity_left": None, "amount_left": None} if untouched else {}
     corrected = f"{row['corrects_invoice']} line {row['corrects_line']}"
-    return row | left | {"corrects": corrected if row["corrects_invoice"] else ""}
+    return _allowance(row) | left | {"corrects": corrected if row["corrects_invoice"] else ""}
+
+
+def _allowance(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without an allowance of 0.00: most documents have none."""
+    return row | {"allowance_amount": row["allowance_amount"] or None}
 
 
 def numbers(run: Run, billing_company: Company) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from services.console.importing.allowances import read_allowances, read_names
 from services.console.importing.cells import Read, day, name, optional
 from services.console.importing.command_lines import (
     Columns,
@@ -66,6 +67,12 @@ TERMS: Columns = {
     "contact": FileColumn(optional(name), "for whom documents are"),
     "reference": FileColumn(optional(name), "the debtor's reference on documents"),
     "timesheet_detail": FileColumn(optional(str), "none, appendix or file"),
+    "allowances": FileColumn(
+        read_allowances,
+        "discounts and surcharges before tax, with ; between: discount Volume=2.5; surcharge"
+        " Fuel=3%",
+    ),
+    "remove_allowances": FileColumn(read_names, "names of those that end, with ; between"),
 }
 PERIODS: Mapping[str, Read] = {"first_day": day, "last_day": day}
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
+from shared.stored import as_json
 
 
 async def time_groups(connection: ReadConnection) -> list[Row]:
@@ -25,5 +26,6 @@ async def debtor_terms(
     rows = await fetch(connection, SQL["debtor_terms"], company=billing_company, name=account_name)
     for row in rows:
         next_from = row.pop("next_from")
+        row["allowances"] = as_json(row["allowances"])
         row["to_date"] = None if next_from is None else next_from - timedelta(days=1)
     return rows

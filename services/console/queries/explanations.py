@@ -5,6 +5,7 @@ For an invoiced line the payer is the node kept on the document; for an open one
 now. A credit goes to the invoice that it corrects, whatever the nodes say now.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from services.console.queries.amounts import with_money
@@ -35,7 +36,16 @@ REALIZATION = (
     "cause",
     "line_key",
 )
-INVOICED = ("invoice_number", "document_type", "line_no", "batch_id", "tax_code", "tax_rate")
+INVOICED = (
+    "invoice_number",
+    "document_type",
+    "line_no",
+    "batch_id",
+    "tax_code",
+    "tax_rate",
+    "tax_amount",
+    "allowance_amount",
+)
 
 
 async def explain_pay_line(connection: ReadConnection, pay_line_id: int) -> Row:
@@ -47,7 +57,7 @@ async def explain_pay_line(connection: ReadConnection, pay_line_id: int) -> Row:
             f"there is no pay line {pay_line_id}",
             "see `backoffice pay-lines list`",
         )
-    row = with_money(rows[0], "amount")
+    row = with_money(rows[0], "amount", "tax_amount", "allowance_amount")
     return {
         "pay_line_id": row["pay_line_id"],
         "billing_company": row["billing_company"],
@@ -66,7 +76,16 @@ def _location(row: Row) -> dict[str, Any]:
     `nowhere` is a fault that `verify` reports.
     """
     if row["invoice_number"] is not None:
-        return {"is": "invoiced", **{name: row[name] for name in INVOICED}}
+        # The document's discounts and surcharges on the lines of this tax code and rate: the
+        # line has its share of their sum.
+        allowances = [
+            each
+            for each in as_json(row["allowances"]) or ()
+            if row["allowance_amount"]
+            and (each["code"], Decimal(each["rate"])) == (row["tax_code"], row["tax_rate"])
+        ]
+        place = {"is": "invoiced", **{name: row[name] for name in INVOICED}}
+        return place | {"allowances": allowances}
     if row["replaced_by_realization"] is not None:
         return {"is": "replaced", "replaced_by_realization": row["replaced_by_realization"]}
     return {"is": "open" if row["open"] else "drafted" if row["drafted"] else "nowhere"}

@@ -83,8 +83,8 @@ async def invoice(
     rows = await fetch(
         connection,
         f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to,"
-        " i.tax_totals, i.seller, i.buyer, i.closed_at, i.content_hash, s.state, s.credited,"
-        " s.after_credits, s.paid, s.balance"
+        " i.tax_totals, i.allowances, i.seller, i.buyer, i.closed_at, i.content_hash, s.state,"
+        " s.credited, s.after_credits, s.paid, s.balance"
         f" FROM invoicer.console_invoice i {BALANCE} WHERE i.invoice_number = :number"
         " AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
         number=invoice_number,
@@ -105,13 +105,16 @@ async def invoice(
         )
     (row,) = rows
     objects = {name: as_json(row[name]) for name in ("tax_totals", "seller", "buyer")}
+    objects["allowances"] = as_json(row["allowances"]) or []
     return with_money(row | objects, *AMOUNTS)
 
 
 async def invoice_lines(connection: ReadConnection, invoice_id: int, limit: int = 200) -> list[Row]:
     """The lines of a document, at most `limit`."""
     rows = await fetch(connection, SQL["invoice_lines"], id=invoice_id, most=limit)
-    return [with_money(row, "amount", "tax_amount", "amount_left") for row in rows]
+    return [
+        with_money(row, "amount", "allowance_amount", "tax_amount", "amount_left") for row in rows
+    ]
 
 
 async def invoice_credits(
@@ -121,7 +124,7 @@ async def invoice_credits(
     and why.
     """
     rows = await fetch(connection, SQL["invoice_credits"], id=invoice_id, most=limit)
-    return [with_money(row, "amount", "tax_amount") for row in rows]
+    return [with_money(row, "amount", "allowance_amount", "tax_amount") for row in rows]
 
 
 async def invoice_payments(

@@ -10,6 +10,8 @@ from shared.terms import similar_names
 
 KINDS = ("time", "product")
 """Our codes for all time and for all products."""
+ALLOWANCES = ("discount", "surcharge")
+"""Our codes for discounts and surcharges; without them each line has its share."""
 
 
 async def mapping_of(connection: ReadConnection, ledger: str) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def template_rows(found: dict[str, Any]) -> list[dict[str, str]]:
 def unknown_codes(found: dict[str, Any], rows: list[Row]) -> list[str]:
     """The mapped codes that the billing company does not have, each with those near it."""
     ours = found["ours"]
-    sold = {*KINDS, *ours.get("time", ()), *ours.get("item", ())}
+    sold = {*KINDS, *ALLOWANCES, *ours.get("time", ()), *ours.get("item", ())}
     known = {"account": sold, "item": sold, "tax": set(ours.get("tax", ()))}
     notes = []
     for row in rows:

@@ -60,7 +60,7 @@ SELECT account_name, from_date,
     lead(from_date) OVER (PARTITION BY account_name ORDER BY from_date) AS next_from,
        payment_terms, time_group, missing_timesheets, credits, zero_documents, tax_regime,
            tax_wording, tax_id, address, emails, attach, mail_subject, mail_text,
-           contact, reference, timesheet_detail
+           contact, reference, timesheet_detail, allowances
 FROM invoicer.console_debtor_terms
 WHERE billing_company = :company AND (CAST(:name AS text) IS NULL OR account_name = :name)
 ORDER BY account_name, from_date
@@ -124,13 +124,15 @@ AND (CAST(:state AS text) IS NULL
 SELECT l.line_no, l.pay_line_id, l.description, l.document_kind, l.document_id, l.worker_id,
     l.week_ending, l.service_from,
        l.service_to, l.time_type, l.quantity, l.unit, l.unit_price, l.amount, l.currency,
-           l.tax_code, l.tax_rate, l.tax_amount,
+           l.tax_code, l.tax_rate, l.tax_amount, l.allowance_amount,
        l.po_number, l.corrects_invoice, l.corrects_line_no AS corrects_line,
        CASE WHEN l.corrects_line_no IS NULL THEN l.quantity + c.quantity END AS quantity_left,
-       CASE WHEN l.corrects_line_no IS NULL THEN l.amount + c.amount END AS amount_left
+       CASE WHEN l.corrects_line_no IS NULL
+            THEN l.amount + l.allowance_amount + c.amount END AS amount_left
 FROM invoicer.console_closed_line l
 CROSS JOIN LATERAL (
-  SELECT coalesce(sum(e.quantity), 0) AS quantity, coalesce(sum(e.amount), 0) AS amount
+  SELECT coalesce(sum(e.quantity), 0) AS quantity,
+         coalesce(sum(e.amount + e.allowance_amount), 0) AS amount
   FROM invoicer.console_closed_line e
   WHERE e.corrects_invoice_id = l.invoice_id AND e.corrects_line_no = l.line_no) c
 WHERE l.invoice_id = :id ORDER BY l.line_no LIMIT :most
@@ -140,7 +142,7 @@ WHERE l.invoice_id = :id ORDER BY l.line_no LIMIT :most
 -- of the amount.
 SELECT i.invoice_number, i.document_type, i.invoice_date, l.line_no,
     l.corrects_line_no AS corrects_line, l.quantity, l.unit,
-       l.amount, l.tax_amount, l.currency,
+       l.amount, l.allowance_amount, l.tax_amount, l.currency,
            coalesce(l.derivation -> 'credit' ->> 'to', 'correction') AS credited_to,
        b.actor, b.reason, b.batch_id
 FROM invoicer.console_closed_line l
@@ -183,7 +185,7 @@ SELECT before + 1 AS from_number, low - 1 AS to_number FROM stepped WHERE low > 
 SELECT p.*, p.billto_node AS work_node, s.source_id, s.revision, s.cause, i.invoice_number,
     i.document_type, i.account_name,
        i.batch_id, il.line_no, il.billto_node AS paying_node, il.billto_level, il.tax_code,
-           il.tax_rate,
+           il.tax_rate, il.tax_amount, il.allowance_amount, i.allowances,
        c.invoice_number AS corrects_invoice, c.account_name AS corrects_account,
            r.replaced_by_realization,
        o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted

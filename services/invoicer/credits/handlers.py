@@ -145,7 +145,7 @@ def _answer(
     taken_back: Mapping[DocKey, Decimal],
 ) -> Answer:
     currency, listed = issued.currency, decided[:MOST_LISTED]
-    net, tax, undone = _sums(decided, taken_back)
+    net, allowance, tax, undone = _sums(decided, taken_back)
     opened = sum((each.new.realized.amount for each in changes.opened), ZERO)
     replaced = sum((each.pay_line.realized.amount for each in changes.replaced), ZERO)
     message: list[str] = []
@@ -153,8 +153,8 @@ def _answer(
     if note is not None:
         number = note.documents[0].invoice_number
         message.append(
-            f"credit note {number} for {issued.invoice_number}: {written(net, currency)} net,"
-            f" {written(tax, currency)} tax"
+            f"credit note {number} for {issued.invoice_number}:"
+            f" {written(net + allowance, currency)} net, {written(tax, currency)} tax"
         )
         made = {
             "batch_id": note.batch.batch_id,
@@ -209,11 +209,12 @@ def _answer(
 
 def _sums(
     decided: Sequence[LineCredit], taken_back: Mapping[DocKey, Decimal]
-) -> tuple[Decimal, Decimal, Decimal]:
-    """Return net and tax of what is credited, and the amount that was written off before."""
+) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """Return what is credited of the lines, their allowances and tax, and what was written off."""
     net = -sum((each.value.amount for each in decided), ZERO)
+    allowance = -sum((each.allowance for each in decided), ZERO)
     tax = -sum((each.tax for each in decided), ZERO)
-    return net, tax, sum(taken_back.values(), ZERO)
+    return net, allowance, tax, sum(taken_back.values(), ZERO)
 
 
 def _withheld(documents: Sequence[DocKey]) -> list[Finding]:
@@ -261,6 +262,7 @@ def _listed(each: LineCredit, currency: str) -> dict[str, Any]:
         "quantity": plain(-each.value.quantity),
         "net": _money(-each.value.amount, currency),
         "tax": _money(-each.tax, currency),
+        **({"allowance": _money(-each.allowance, currency)} if each.allowance else {}),
         "left": plain(each.left.quantity),
         "left_net": _money(each.left.amount, currency),
     }

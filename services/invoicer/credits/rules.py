@@ -19,7 +19,12 @@ from typing import Literal, NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.documents import Document, Group
-from services.invoicer.invoices.rules.totals import TaxPart, credit_taxes
+from services.invoicer.invoices.rules.totals import (
+    AllowancePart,
+    TaxPart,
+    allowances_of,
+    credit_taxes,
+)
 from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount, value_of
 from shared.errors import Refused
 from shared.events.realizations import RealizationLine
@@ -47,8 +52,8 @@ class IssuedDocument(NamedTuple):
 
 
 class IssuedLine(NamedTuple):
-    """A line of it, with its tax, its debtor node, and its credits on closed documents
-    (negative).
+    """A line of it, with its tax, its share of allowances, its debtor node, and its credits on
+    closed documents (negative).
     """
 
     line_no: int
@@ -62,6 +67,8 @@ class IssuedLine(NamedTuple):
     tax: Decimal
     credited: QuantityAmount = NOTHING
     tax_credited: Decimal = ZERO
+    allowance: Decimal = ZERO
+    allowance_credited: Decimal = ZERO
 
     @property
     def remaining(self) -> QuantityAmount:
@@ -70,11 +77,15 @@ class IssuedLine(NamedTuple):
 
 
 class LineCredit(NamedTuple):
-    """What is taken from a line: quantity, money and tax, negative for a positive line."""
+    """What is taken from a line: quantity, money and tax, negative for a positive line.
+
+    `allowance` is what it gives back of the share of the line: positive where that was a discount.
+    """
 
     of: IssuedLine
     value: QuantityAmount
     tax: Decimal
+    allowance: Decimal = ZERO
 
     @property
     def left(self) -> QuantityAmount:
@@ -145,7 +156,9 @@ def _credit_of(
     taken = -value_of_quantity(line.realized, remaining, left if quantity is None else quantity)
     taxed = (line.realized.amount, line.tax, line.credited.amount, line.tax_credited)
     (tax,) = credit_taxes(*taxed, [taken.amount], currency)
-    return LineCredit(line, taken, tax)
+    shared = (line.realized.amount, line.allowance, line.credited.amount, line.allowance_credited)
+    (allowance,) = credit_taxes(*shared, [taken.amount], currency)
+    return LineCredit(line, taken, tax, allowance)
 
 
 def value_of_quantity(
@@ -198,10 +211,18 @@ def credit_line(
 def document_of(issued: IssuedDocument, credits: Sequence[LineCredit]) -> Document:
     """Return the credit note: it has the debtor, currency, terms and PO number of the invoice."""
     sums: dict[tuple[str, Decimal], TaxPart] = {}
+    allowances: dict[tuple[str, Decimal], AllowancePart] = {}
     for each in credits:
         key = (each.of.tax_code, each.of.tax_rate)
         part = sums.get(key, TaxPart(*key, ZERO, ZERO))
-        sums[key] = part._replace(net=part.net + each.value.amount, tax=part.tax + each.tax)
+        net = part.net + each.value.amount + each.allowance
+        sums[key] = part._replace(net=net, tax=part.tax + each.tax)
+        if each.allowance:
+            name = allowances_of(issued.invoice_number)
+            given = allowances.get(key, AllowancePart(name, *key, ZERO, None, ZERO))
+            allowances[key] = given._replace(
+                base=given.base + each.value.amount, amount=given.amount + each.allowance
+            )
     group = Group(
         group_no=GROUP_NO,
         account_name=issued.account_name,
@@ -215,6 +236,7 @@ def document_of(issued: IssuedDocument, credits: Sequence[LineCredit]) -> Docume
         service_to=max(each.of.realized.service_to for each in credits),
         tax_parts=tuple(sums[key] for key in sorted(sums)),
         newest_corrected=issued.invoice_id,
+        allowances=tuple(allowances[key] for key in sorted(allowances)),
     )
     return Document(group, "credit-note")
 

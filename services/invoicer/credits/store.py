@@ -61,6 +61,8 @@ async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[Iss
             tax=row.tax_amount,
             credited=QuantityAmount(row.credited_quantity, row.credited_amount),
             tax_credited=row.credited_tax,
+            allowance=row.allowance_amount,
+            allowance_credited=row.credited_allowance,
         )
         for row in await rows(connection, _QUERIES["issued_lines"], id=invoice_id)
     ]
@@ -91,6 +93,9 @@ async def select_credit_lines(
     )
     if selected != len(credits):
         raise AssertionError(f"{selected} lines selected for {len(credits)} credits")
+    if any(each.allowance for each in credits):
+        shares = [each.allowance for each in credits]
+        await run(connection, _QUERIES["line_allowances"], shares=shares)
 
 
 async def add_write_offs(

@@ -1,13 +1,14 @@
 -- name: issued_lines
 -- the lines of a closed document, with the sums of the credits on closed documents
 SELECT l.line_no, l.billto_node AS debtor_node, l.billto_level, l.tax_code AS invoiced_tax_code,
-  l.tax_rate, l.tax_amount, p.*,
-  c.quantity AS credited_quantity, c.amount AS credited_amount, c.tax AS credited_tax
+  l.tax_rate, l.tax_amount, l.allowance_amount, p.*,
+  c.quantity AS credited_quantity, c.amount AS credited_amount, c.tax AS credited_tax,
+  c.allowance AS credited_allowance
 FROM invoicer.invoice_line l
 JOIN invoicer.pay_line p USING (pay_line_id)
 CROSS JOIN LATERAL (
   SELECT coalesce(sum(e.quantity), 0) AS quantity, coalesce(sum(e.amount), 0) AS amount,
-    coalesce(sum(el.tax_amount), 0) AS tax
+    coalesce(sum(el.tax_amount), 0) AS tax, coalesce(sum(el.allowance_amount), 0) AS allowance
   FROM invoicer.pay_line e JOIN invoicer.invoice_line el USING (pay_line_id)
   WHERE e.corrects_invoice_id = l.invoice_id AND e.corrects_line_no = l.line_no) c
 WHERE l.invoice_id = :id ORDER BY l.line_no
@@ -33,6 +34,13 @@ FROM unnest(CAST(:corrected AS integer[]), CAST(:nodes AS text[]), CAST(:levels 
 JOIN invoicer.pay_line p ON p.corrects_invoice_id = :id AND p.corrects_line_no = t.corrected
   AND p.derivation -> 'credit' ->> 'command_id' = :command_id
 JOIN line_location s ON s.debtor_node = t.node AND s.debtor_level = t.level
+
+-- name: line_allowances
+-- what the credits, in the order of their lines, give back of the allowances of the invoice
+CREATE TEMP TABLE line_allowance ON COMMIT DROP AS
+SELECT k.pay_line_id, s.allowance
+FROM unnest(CAST(:shares AS numeric[])) WITH ORDINALITY AS s(allowance, line_no)
+JOIN selected_line k ON k.line_no = s.line_no
 
 -- name: undo_write_offs
 -- rows that take back, once, what was written off on a closed document

@@ -1,5 +1,6 @@
 """Commands that set up billing companies, catalog items, time groups and debtor terms."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +13,7 @@ from shared.events.field_types import (
     CodeOrNone,
     Currency,
     Day,
+    DecimalString,
     EmailAddress,
     Fee,
     Identifier,
@@ -23,8 +25,10 @@ from shared.events.field_types import (
     Picture,
     Text,
     Word,
+    absent,
     wrong,
 )
+from shared.money import rounded
 
 PaymentTerms = Annotated[
     str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")
@@ -192,6 +196,36 @@ class SetTimeGroup(InvoicerCommand):
         return self
 
 
+AllowanceName = Annotated[Identifier, Field(max_length=100)]
+
+
+class DebtorAllowance(Message):
+    """A discount or surcharge of a debtor: a document-level allowance or charge, before tax.
+
+    It is `percent` of the lines that it applies to, or a fixed `amount`, which each batch charges
+    once per debtor and currency; with a `currency` only in that one. Exactly one of both is given.
+    """
+
+    kind: Literal["discount", "surcharge"]
+    name: AllowanceName
+    percent: Annotated[Decimal, DecimalString(places=4, digits=3, ge="0.0001", le="100")] | None = (
+        None
+    )
+    amount: Annotated[Decimal, DecimalString(places=4, digits=12, ge="0.0001")] | None = None
+    currency: Currency | None = None
+    applies_to: Literal["all", "timesheets", "products"] = "all"
+
+    @model_validator(mode="after")
+    def _is_one_figure(self) -> "DebtorAllowance":
+        if (self.percent is None) == (self.amount is None):
+            raise wrong("percent_or_amount", "a discount or surcharge is a percent or an amount")
+        if self.currency is not None and self.amount is None:
+            raise wrong("currency_of_percent", "a percent has no currency")
+        if self.amount and self.currency and rounded(self.amount, self.currency) != self.amount:
+            raise wrong("too_many_decimals", "the amount has more decimals than its currency")
+        return self
+
+
 class SetDebtorTerms(InvoicerCommand):
     """Set what differs for a debtor from the billing company's defaults, from a date on.
 
@@ -201,6 +235,8 @@ class SetDebtorTerms(InvoicerCommand):
     `attach`: as which files (at first the PDF); `mail_subject` and `mail_text`: templates, empty
     for those of the billing company. `timesheet_detail`: where documents show days, hours and
     approvers of their timesheets: nowhere, on the last pages of the PDF, or in a file beside it.
+    Each of `allowances` replaces the one of its name, or is added; `remove_allowances` names those
+    that end.
     """
 
     command: Literal["set-debtor-terms"] = "set-debtor-terms"
@@ -226,3 +262,16 @@ class SetDebtorTerms(InvoicerCommand):
     contact: Name | None = None
     reference: Name | None = None
     timesheet_detail: Literal["none", "appendix", "file"] | None = None
+    allowances: Annotated[
+        tuple[DebtorAllowance, ...], Field(strict=False, max_length=20, exclude_if=absent)
+    ] = ()
+    remove_allowances: Annotated[
+        tuple[AllowanceName, ...], Field(strict=False, max_length=20, exclude_if=absent)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "SetDebtorTerms":
+        names = [*(each.name for each in self.allowances), *self.remove_allowances]
+        if len(set(names)) < len(names):
+            raise wrong("allowance_twice", "names a discount or surcharge twice: give each once")
+        return self

@@ -62,6 +62,8 @@ CREATE TABLE invoicer.debtor_terms (
   attach text[] NOT NULL DEFAULT '{pdf}',
   mail_subject text NOT NULL DEFAULT '',
   mail_text text NOT NULL DEFAULT '',
+  -- Discounts and surcharges in order: kind, name, percent or amount, currency, applies_to.
+  allowances jsonb NOT NULL DEFAULT '[]',
   PRIMARY KEY (billing_company, account_name, from_date));
 
 -- One row for each original document: its lock, and its settled realization.
@@ -257,6 +259,8 @@ CREATE TABLE invoicer.invoice (
   tax numeric(20,4) NOT NULL,
   total numeric(20,4) NOT NULL,
   line_count integer NOT NULL,
+  -- Discounts and surcharges: name, code, rate, base, percent, amount (signed); NULL if none.
+  allowances jsonb,
   tax_totals jsonb NOT NULL,
   seller jsonb NOT NULL,
   buyer jsonb NOT NULL,
@@ -279,6 +283,7 @@ CREATE TABLE invoicer.invoice_line (
   tax_code text NOT NULL,
   tax_rate numeric(9,4) NOT NULL,
   tax_amount numeric(20,4) NOT NULL,
+  allowance_amount numeric(20,4) NOT NULL DEFAULT 0,   -- its share of discounts and surcharges
   PRIMARY KEY (invoice_id, line_no),
   UNIQUE (pay_line_id));
 -- The workers whose time is on a document, each as a 64-bit hash, in one row. The safety checks use
@@ -337,6 +342,7 @@ CREATE TABLE invoicer.preview_document (
   line_count integer NOT NULL,
   net numeric(20,4) NOT NULL,
   tax numeric(20,4) NOT NULL,
+  allowances text NOT NULL DEFAULT '',   -- JSON, as `invoice.allowances`; empty if none
   line_hash text NOT NULL,
   PRIMARY KEY (preview_id, document_no));
 -- Every open line: in a document (reason NULL), or out for one reason.

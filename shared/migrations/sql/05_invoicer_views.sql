@@ -18,7 +18,8 @@ CREATE VIEW invoicer.closed_invoice_line AS
   SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id,
          p.worker_id, p.requirement_id, p.week_ending, p.service_from, p.service_to, p.time_type,
          p.item_id, p.quantity, p.unit, p.unit_price, p.amount, p.currency, il.tax_code,
-         il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key,
+         il.tax_rate, il.tax_amount, il.allowance_amount, p.po_number, p.project, p.cost_center,
+         p.line_key,
          p.line_kind, p.realization_no, il.billto_node, il.billto_level, p.corrects_invoice_id,
          p.corrects_line_no, c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
   FROM invoicer.invoice_line il
@@ -63,13 +64,15 @@ CREATE VIEW invoicer.set_off AS
     SELECT *, CASE WHEN all_credits < 0 THEN greatest(least(total, 0), all_credits)
                    ELSE least(greatest(total, 0), all_credits) END AS all_set_off
     FROM (
-      SELECT l.invoice_id, p.corrects_invoice_id, i.total, sum(p.amount + l.tax_amount) AS credits,
-             sum(sum(p.amount + l.tax_amount)) OVER (PARTITION BY l.invoice_id) AS all_credits,
-             sum(sum(p.amount + l.tax_amount)) OVER (
+      SELECT l.invoice_id, p.corrects_invoice_id, i.total, sum(x.amount) AS credits,
+             sum(sum(x.amount)) OVER (PARTITION BY l.invoice_id) AS all_credits,
+             sum(sum(x.amount)) OVER (
                PARTITION BY l.invoice_id ORDER BY p.corrects_invoice_id) AS running
       FROM invoicer.invoice_line l
       JOIN invoicer.pay_line p USING (pay_line_id)
       JOIN invoicer.invoice i USING (invoice_id)
+      CROSS JOIN LATERAL (
+        SELECT p.amount + l.allowance_amount + l.tax_amount AS amount) x
       WHERE p.corrects_invoice_id IS NOT NULL
       GROUP BY l.invoice_id, p.corrects_invoice_id, i.total) c) s;
 
@@ -95,7 +98,8 @@ CREATE VIEW invoicer.invoice_balance AS
                SELECT s.amount FROM invoicer.set_off s
                WHERE s.invoice_id = c.invoice_id AND s.corrects_invoice_id = i.invoice_id) END)
              FROM (
-               SELECT l.invoice_id, count(*) AS lines, sum(p.amount + l.tax_amount) AS amount
+               SELECT l.invoice_id, count(*) AS lines,
+                      sum(p.amount + l.allowance_amount + l.tax_amount) AS amount
                FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
                WHERE p.corrects_invoice_id = i.invoice_id GROUP BY l.invoice_id) c
              JOIN invoicer.invoice d ON d.invoice_id = c.invoice_id), 0) AS credited,
@@ -125,6 +129,17 @@ RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
 RETURN int8send(hash_record_extended(ROW(
   line_no, digest, corrects_invoice, billto_node, billto_level, tax_code, tax_rate, tax_amount),
   0));
+-- The same for a line that may have a share of the document's allowances; without one it is equal.
+CREATE FUNCTION invoicer.line_seal(
+  line_no integer, digest bigint, corrects_invoice text, billto_node text, billto_level integer,
+  tax_code text, tax_rate numeric, tax_amount numeric, allowance_amount numeric)
+RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN allowance_amount = 0
+  THEN invoicer.line_seal(line_no, digest, corrects_invoice, billto_node, billto_level, tax_code,
+    tax_rate, tax_amount)
+  ELSE int8send(hash_record_extended(ROW(
+    line_no, digest, corrects_invoice, billto_node, billto_level, tax_code, tax_rate, tax_amount,
+    allowance_amount), 0)) END;
 CREATE FUNCTION invoicer.document_seal(i invoicer.invoice, lines bytea)
 RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN encode(sha256(convert_to(concat_ws(chr(31),
@@ -132,7 +147,7 @@ RETURN encode(sha256(convert_to(concat_ws(chr(31),
     i.currency, i.payment_terms, i.po_number, i.tax_regime, i.tax_wording, i.tax_basis,
     i.invoice_date, i.due_date, i.cut_off_date, coalesce(i.service_from::text, ''),
     coalesce(i.service_to::text, ''), i.net, i.tax, i.total, i.line_count, i.tax_totals, i.seller,
-    i.buyer, i.credit_reason), 'UTF8')
+    i.buyer, i.allowances, i.credit_reason), 'UTF8')
   || coalesce(lines, ''::bytea)), 'hex');
 
 CREATE FUNCTION invoicer.detail_digest(about text, subject_id text, detail jsonb)
@@ -156,7 +171,8 @@ CREATE VIEW invoicer.invoice_content AS
            string_agg(
              invoicer.line_seal(il.line_no, invoicer.line_digest(p), c.invoice_number,
                                 il.billto_node, il.billto_level, il.tax_code, il.tax_rate,
-                                il.tax_amount), ''::bytea ORDER BY il.line_no) AS lines
+                                il.tax_amount, il.allowance_amount),
+             ''::bytea ORDER BY il.line_no) AS lines
     FROM invoicer.invoice_line il
     JOIN invoicer.pay_line p USING (pay_line_id)
     LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id

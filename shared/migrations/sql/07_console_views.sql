@@ -161,7 +161,7 @@ CREATE VIEW invoicer.console_debtor_terms AS
   SELECT billing_company, account_name, from_date, payment_terms, time_group, missing_timesheets,
       credits, zero_documents,
          tax_regime, tax_wording, tax_id, address, emails, attach, mail_subject, mail_text,
-         contact, reference, timesheet_detail
+         contact, reference, timesheet_detail, allowances
   FROM invoicer.debtor_terms;
 -- The latest settled realization of each document.
 CREATE VIEW invoicer.console_settled_document AS
@@ -230,7 +230,7 @@ CREATE VIEW invoicer.console_preview AS
 -- Documents of a preview.
 CREATE VIEW invoicer.console_preview_document AS
   SELECT preview_id, document_no, account_name, document_type, currency, payment_terms, po_number,
-      tax_regime, line_count, net, tax
+      tax_regime, line_count, net, tax, allowances
   FROM invoicer.preview_document;
 -- Pay lines of a preview: with the document of each that is in, and the reason of each other one.
 CREATE VIEW invoicer.console_preview_line AS SELECT preview_id, pay_line_id, document_no, reason
@@ -240,7 +240,8 @@ CREATE VIEW invoicer.console_preview_line AS SELECT preview_id, pay_line_id, doc
 CREATE VIEW invoicer.console_invoice AS SELECT * FROM invoicer.closed_invoice;
 -- Lines of closed documents: which pay line is on which line, who pays, and the tax.
 CREATE VIEW invoicer.console_invoice_line AS
-  SELECT invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount
+  SELECT invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate,
+      tax_amount, allowance_amount
       FROM invoicer.invoice_line;
 -- The same lines with what their pay lines say, and the invoice that a credit corrects.
 CREATE VIEW invoicer.console_closed_line AS
@@ -252,7 +253,8 @@ CREATE VIEW invoicer.console_closed_line AS
              p.unit_price, p.amount, p.currency,
          il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key,
              p.line_kind, p.realization_no,
-         il.billto_node, il.billto_level, p.corrects_invoice_id, p.corrects_line_no, p.derivation,
+         il.billto_node, il.billto_level, il.allowance_amount, p.corrects_invoice_id,
+         p.corrects_line_no, p.derivation,
          c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
   FROM invoicer.invoice_line il
   JOIN invoicer.pay_line p USING (pay_line_id)

@@ -10,7 +10,8 @@ ON CONFLICT DO NOTHING
 -- name: add_corrections
 -- Stores which invoices the queued credit notes correct, and by how much.
 INSERT INTO arg_sync.correction (invoice_id, corrects_invoice_id, corrects_number, amount)
-SELECT l.invoice_id, l.corrects_invoice_id, min(l.corrects_invoice), -sum(l.amount + l.tax_amount)
+SELECT l.invoice_id, l.corrects_invoice_id, min(l.corrects_invoice),
+  -sum(l.amount + l.allowance_amount + l.tax_amount)
 FROM invoicer.closed_invoice_line l
 WHERE l.invoice_id = ANY(CAST(:ids AS bigint[])) AND l.corrects_invoice_id IS NOT NULL
   -- Opening data is never delivered: a credit note of it waits for nothing.

@@ -297,6 +297,7 @@ def _document_row(document: Document) -> dict[str, Any]:
         "lines": group.line_count,
         "hours": plain(group.hours),
         **{name: str(rounded(amount, group.currency)) for name, amount in amounts.items()},
+        **({"allowances": group.allowance_rows} if group.allowances else {}),
     }
 
 

@@ -16,13 +16,14 @@ from services.invoicer.batches.handlers.decide_debtors import (
     DebtorDecisions,
     decide,
 )
+from services.invoicer.batches.rules import allowances as allowance_rules
 from services.invoicer.batches.rules import reasons, safety_checks
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
+from services.invoicer.batches.store import allowances, selection
 from services.invoicer.batches.store import safety_checks as safety_store
-from services.invoicer.batches.store import selection
 from services.invoicer.batches.store.selection import SelectedGroups
 from services.invoicer.debtors.handlers.companies import company_of
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, TaxRate
@@ -159,8 +160,9 @@ async def build(
     zero_document_debtors = frozenset(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents
     )
+    groups = await _with_allowances(connection, decisions, selected, zero_document_debtors)
     decisions, documents, zero, parked, double_days = await _without_unsafe_debtors(
-        connection, company, decisions, selected, zero_document_debtors
+        connection, company, decisions, selected, groups, zero_document_debtors
     )
     documents, zero_after_tax = recheck_totals(
         await _with_document_tax(connection, documents, company), zero_document_debtors
@@ -191,22 +193,54 @@ async def build(
     )
 
 
+async def _with_allowances(
+    connection: AsyncConnection,
+    decisions: DebtorDecisions,
+    selected: SelectedGroups,
+    zero_document_debtors: frozenset[str],
+) -> list[Group] | None:
+    """Compute the discounts and surcharges of the documents; None if there is none of both."""
+    terms = {name: own.allowances for name, own in decisions.own_terms.items() if own.allowances}
+    if not terms and not await allowances.credits_with_allowances(connection):
+        return None
+    groups = selected.groups()
+    with_terms = [each for each in groups if each.account_name in terms]
+    original_lines = await allowances.original_lines(
+        connection, (each.group_no for each in with_terms)
+    )
+    await allowances.create_tables(connection)
+    staying_open: set[int] = set()
+    while True:
+        taken = allowance_rules.allowances_of_groups(
+            with_terms, terms, original_lines, staying_open
+        )
+        found = await allowances.take_allowances(connection, groups, taken)
+        zero = allowance_rules.staying_open(found, taken, zero_document_debtors)
+        if zero <= staying_open:
+            return found
+        staying_open |= zero
+
+
 async def _without_unsafe_debtors(
     connection: AsyncConnection,
     company: BillingCompany,
     decisions: DebtorDecisions,
     selected: SelectedGroups,
+    groups: list[Group] | None,
     zero_document_debtors: frozenset[str],
 ) -> tuple[DebtorDecisions, list[Document], list[Group], list[ParkedDebtor], CountedIds]:
     """Park the debtors whose lines break a safety rule.
 
     Return the decisions, the documents and zero groups of the other debtors, all parked debtors,
     and the worker-days to warn of. A thread builds the documents while the database searches.
+    `groups`: those of the selection with their allowances, if there are any.
     """
     max_hours = company.max_day_hours
     safety, (documents, zero) = await run_in_thread(
         safety_store.find_unsafe_debtors(connection, company.billing_company, max_hours),
-        lambda: build_documents(selected.groups(), zero_document_debtors),
+        lambda: build_documents(
+            selected.groups() if groups is None else groups, zero_document_debtors
+        ),
     )
     unsafe = {
         debtor.account_name: debtor
@@ -241,7 +275,10 @@ async def _with_document_tax(
     group_nos = {each.group.group_no for each in taxed_per_document(documents, company.tax_basis)}
     if not group_nos:
         return documents
-    taxes = await selection.spread_tax(connection, sorted(group_nos))
+    with_allowances = any(each.group.allowances for each in documents)
+    taxes = await selection.spread_tax(
+        connection, sorted(group_nos), with_allowances=with_allowances
+    )
     return [
         each._replace(group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document")
         if each.group.group_no in group_nos

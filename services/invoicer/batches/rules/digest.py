@@ -15,7 +15,7 @@ from shared.money import plain
 class PreviewDocument:
     """A document as a preview stores it.
 
-    `line_hash` covers line ids, billto nodes, tax codes and rates.
+    `line_hash` covers line ids, billto nodes, tax codes and rates. `allowances` is JSON, or empty.
     """
 
     document_no: int
@@ -29,12 +29,16 @@ class PreviewDocument:
     net: Decimal
     tax: Decimal
     line_hash: str
+    allowances: str = ""
 
     @property
     def content(self) -> str:
         """What the digest covers: everything but the position in the list."""
         return json.dumps(
-            [plain(value) if isinstance(value, Decimal) else value for value in astuple(self)[1:]],
+            [
+                plain(value) if isinstance(value, Decimal) else value
+                for value in astuple(self)[1 : None if self.allowances else -1]
+            ],
             ensure_ascii=False,
         )
 

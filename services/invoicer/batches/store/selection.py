@@ -94,6 +94,10 @@ _DECISION_TABLES = {
     "currency_decimals": {"currency": "text", "decimals": "integer"},
 }
 """The tables that bring the decisions of the rules to the queries: the columns and their types."""
+_TAXED_AFTER_ALLOWANCES = {
+    "taxed": "(p.amount + coalesce(a.allowance, 0))",
+    "shares": "LEFT JOIN line_allowance a ON a.pay_line_id = p.pay_line_id",
+}
 
 
 def _query(name: str, **parts: object) -> str:
@@ -292,10 +296,14 @@ def _exclusion_reason(debtor: Debtor) -> int:
 
 
 async def spread_tax(
-    connection: AsyncConnection, group_nos: Sequence[int]
+    connection: AsyncConnection, group_nos: Sequence[int], *, with_allowances: bool = False
 ) -> dict[int, dict[tuple[str, Decimal], Decimal]]:
-    """Compute the tax of these groups over their sums; return it by group, code and rate."""
-    await run(connection, _query("spread_tax"), groups=list(group_nos))
+    """Compute the tax of these groups over their sums; return it by group, code and rate.
+
+    `with_allowances`: after the shares that `store.allowances` computed.
+    """
+    parts = _TAXED_AFTER_ALLOWANCES if with_allowances else {"taxed": "p.amount", "shares": ""}
+    await run(connection, _query("spread_tax", **parts), groups=list(group_nos))
     taxes: dict[int, dict[tuple[str, Decimal], Decimal]] = {}
     for row in await rows(connection, _query("group_taxes"), groups=list(group_nos)):
         taxes.setdefault(row.group_no, {})[(row.tax_code, row.tax_rate)] = row.tax

@@ -10,7 +10,9 @@ SELECT o.pay_line_id, o.effective_date, o.week_ending, p.amount,
        i.invoice_number, i.account_name, i.currency, i.po_number,
        i.payment_terms, i.tax_regime, i.tax_wording,
        l.tax_code, l.tax_rate, l.billto_node, l.billto_level, l.tax_amount,
-       c.amount AS corrected_amount, before.amount AS credited, before.tax AS tax_credited
+       l.allowance_amount AS corrected_allowance, c.amount AS corrected_amount,
+       before.amount AS credited, before.tax AS tax_credited,
+       before.allowance AS allowance_credited
 FROM invoicer.open_line o
 JOIN invoicer.pay_line p ON p.pay_line_id = o.pay_line_id
 JOIN invoicer.invoice i ON i.invoice_id = p.corrects_invoice_id
@@ -18,7 +20,8 @@ JOIN invoicer.invoice_line l
   ON l.invoice_id = p.corrects_invoice_id AND l.line_no = p.corrects_line_no
 JOIN invoicer.pay_line c ON c.pay_line_id = l.pay_line_id
 CROSS JOIN LATERAL (
-  SELECT coalesce(sum(e.amount), 0) AS amount, coalesce(sum(el.tax_amount), 0) AS tax
+  SELECT coalesce(sum(e.amount), 0) AS amount, coalesce(sum(el.tax_amount), 0) AS tax,
+         coalesce(sum(el.allowance_amount), 0) AS allowance
   FROM invoicer.pay_line e
   JOIN invoicer.invoice_line el ON el.pay_line_id = e.pay_line_id
   WHERE e.corrects_invoice_id = p.corrects_invoice_id
@@ -244,7 +247,7 @@ GROUP BY group_no, tax_code, tax_rate ORDER BY group_no, tax_code, tax_rate
 -- name: spread_tax
 -- Tax over the sum of a document's lines of one code and rate, spread by largest remainder.
 -- The twin of `rules.totals.document_tax`. Only debits: a credit keeps the tax that it takes from
--- the line that it corrects.
+-- the line that it corrects. `taxed`: the amount of a line, after its share of allowances if any.
 UPDATE selected_line k SET tax = c.tax
 FROM (
   SELECT pay_line_id,
@@ -259,11 +262,11 @@ FROM (
     FROM (
       SELECT p.pay_line_id, p.group_no, p.tax_code, p.tax_rate, p.line_no,
              power(CAST(10 AS numeric), -coalesce(m.decimals, 2)) AS step,
-             p.amount * p.tax_rate / 100 * power(CAST(10 AS numeric), coalesce(m.decimals, 2))
+             {taxed} * p.tax_rate / 100 * power(CAST(10 AS numeric), coalesce(m.decimals, 2))
                AS exact,
-             floor(p.amount * p.tax_rate / 100
+             floor({taxed} * p.tax_rate / 100
                    * power(CAST(10 AS numeric), coalesce(m.decimals, 2))) AS floor_units
-      FROM selected_line p LEFT JOIN currency_decimals m ON m.currency = p.currency
+      FROM selected_line p LEFT JOIN currency_decimals m ON m.currency = p.currency {shares}
       WHERE p.group_no = ANY(CAST(:groups AS bigint[]))
         AND p.corrects IS NULL AND p.tax_rate <> 0) e) s) c
 WHERE c.pay_line_id = k.pay_line_id AND c.tax <> k.tax

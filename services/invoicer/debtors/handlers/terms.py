@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.debtors.rules.allowances import AllowanceTerm
 from services.invoicer.debtors.rules.companies import (
     EARLIEST_DATE,
     TermsChange,
@@ -94,11 +95,22 @@ async def on_set_debtor_terms(connection: AsyncConnection, command: SetDebtorTer
             "the command names no debtor",
             "give the debtor's Account Name",
         )
-    if not given:
+    allowances = [
+        AllowanceTerm(
+            each.kind,
+            each.name,
+            each.percent,
+            each.amount,
+            each.currency or "",
+            each.applies_to,
+        )
+        for each in command.allowances
+    ]
+    if not (given or allowances or command.remove_allowances):
         raise Refused(
             "nothing_given",
             f"nothing was given to change for {command.account_name}",
-            f"give one of {', '.join(TERMS)}",
+            f"give one of {', '.join(TERMS)}, allowances",
         )
     await lock_companies(connection, [command.billing_company], exclusive=True)
     company = await company_of(connection, command.billing_company)
@@ -107,7 +119,13 @@ async def on_set_debtor_terms(connection: AsyncConnection, command: SetDebtorTer
         connection, command.billing_company, command.account_name
     )
     change = change_terms(
-        command.account_name, versions, given, command.from_date, today_of(company.time_zone)
+        command.account_name,
+        versions,
+        given,
+        command.from_date,
+        today_of(company.time_zone),
+        allowances,
+        command.remove_allowances,
     )
     await companies.save_terms(connection, command.billing_company, change.after)
     until = None if change.until is None else str(change.until)

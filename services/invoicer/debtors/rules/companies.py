@@ -10,6 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
+from services.invoicer.debtors.rules.allowances import AllowanceTerm, change_allowances
+
 TaxRegime = Literal["standard", "exempt", "reverse-charge"]
 CreditSplit = Literal["separate", "net", "per-invoice"]
 DEFAULT_WORDING: dict[TaxRegime, str] = {
@@ -87,11 +89,13 @@ class DebtorTerms(NamedTuple):
     attach: Sequence[str] = ("pdf",)
     mail_subject: str = ""
     mail_text: str = ""
+    allowances: tuple[AllowanceTerm, ...] = ()
 
     @property
     def values(self) -> dict[str, Any]:
-        """The terms by name, without the Account Name."""
-        return {name: value for name, value in self._asdict().items() if name != "account_name"}
+        """The terms by name, without the Account Name; discounts and surcharges in words."""
+        values = {name: value for name, value in self._asdict().items() if name != "account_name"}
+        return values | {"allowances": [each.words for each in self.allowances]}
 
 
 class TermsVersion(NamedTuple):
@@ -118,9 +122,12 @@ def change_terms(
     given: Mapping[str, Any],
     from_date: date | None,
     today: date,
+    allowances: Sequence[AllowanceTerm] = (),
+    removed_allowances: Sequence[str] = (),
 ) -> TermsChange:
     """Copy the version that applies and change the given values.
 
+    `allowances` are added to those of the version or replace those of the same name.
     Without a date, the first terms of a debtor apply from the beginning, later ones from today.
     """
     since = from_date or (today if versions else EARLIEST_DATE)
@@ -130,7 +137,12 @@ def change_terms(
         default=None,
     )
     copied = before.terms if before else DebtorTerms(account_name, "")
-    terms = copied._replace(**given)
+    terms = copied._replace(
+        allowances=change_allowances(
+            account_name, copied.allowances, allowances, removed_allowances
+        ),
+        **given,
+    )
     if terms.tax_regime != copied.tax_regime and "tax_wording" not in given:
         terms = terms._replace(tax_wording="")  # the wording belonged to the regime that ends
     until = min((each.from_date for each in versions if each.from_date > since), default=None)

@@ -1,12 +1,14 @@
 """Billing companies and debtors as a batch needs them: settings, tax rates, terms and buyers."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import date
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.debtors.rules.allowances import allowance_terms
 from services.invoicer.debtors.rules.companies import (
     BillingCompany,
     Buyer,
@@ -15,6 +17,7 @@ from services.invoicer.debtors.rules.companies import (
     TermsVersion,
 )
 from shared.database import rows, run
+from shared.stored import as_json
 
 _SETTINGS = ", ".join(each.name for each in fields(BillingCompany))
 _TERMS = ", ".join(DebtorTerms._fields)
@@ -49,6 +52,16 @@ async def debtor_terms_for(
     return {row.account_name: _terms(row) for row in found}
 
 
+def _terms(row: Sequence[Any]) -> DebtorTerms:
+    """Return the terms of a row with the columns `_TERMS`. Terms are compared: lists are tuples."""
+    terms = DebtorTerms(*row)
+    return terms._replace(
+        allowances=allowance_terms(as_json(terms.allowances)),
+        emails=tuple(terms.emails),
+        attach=tuple(terms.attach),
+    )
+
+
 async def terms_versions(
     connection: AsyncConnection, billing_company: str, account_name: str
 ) -> list[TermsVersion]:
@@ -60,29 +73,27 @@ async def terms_versions(
     return [TermsVersion(from_date, _terms(terms)) for from_date, *terms in found]
 
 
-def _terms(values: Iterable[Any]) -> DebtorTerms:
-    """Build terms from a row. Its arrays become tuples: terms are compared, and may be hashed."""
-    return DebtorTerms._make(tuple(one) if isinstance(one, list) else one for one in values)
-
-
 async def save_terms(
     connection: AsyncConnection, billing_company: str, version: TermsVersion
 ) -> None:
     """Save a version; it replaces one with the same first day."""
-    names = list(version.terms.values)
+    values = version.terms.values | {
+        "allowances": json.dumps([each.row for each in version.terms.allowances])
+    }
+    given = {name: f":{name}" for name in values} | {"allowances": "CAST(:allowances AS jsonb)"}
     query = f"""
         INSERT INTO invoicer.debtor_terms
-          (billing_company, account_name, from_date, {", ".join(names)})
-        VALUES (:billing_company, :account_name, :from_date, {", ".join(f":{x}" for x in names)})
+          (billing_company, account_name, from_date, {", ".join(given)})
+        VALUES (:billing_company, :account_name, :from_date, {", ".join(given.values())})
         ON CONFLICT (billing_company, account_name, from_date)
-          DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in names)}"""
+          DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in given)}"""
     await run(
         connection,
         query,
         billing_company=billing_company,
         account_name=version.terms.account_name,
         from_date=version.from_date,
-        **version.terms.values,
+        **values,
     )
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
-from services.invoicer.invoices.rules.totals import TaxPart
+from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart
 from shared.errors import Refused
 from shared.money import ZERO
 from shared.terms import DocumentType
@@ -38,6 +38,7 @@ class Group(NamedTuple):
     tax_parts: tuple[TaxPart, ...]
     newest_corrected: int | None = None
     hours: Decimal = ZERO
+    allowances: tuple[AllowancePart, ...] = ()
 
     def joined(
         self,
@@ -73,13 +74,18 @@ class Group(NamedTuple):
 
     @property
     def net(self) -> Decimal:
-        """The sum of the lines; credits count negative."""
+        """The sum of the lines after allowances; credits count negative."""
         return sum([part.net for part in self.tax_parts], ZERO)
 
     @property
     def tax(self) -> Decimal:
         """The sum of the tax."""
         return sum([part.tax for part in self.tax_parts], ZERO)
+
+    @property
+    def allowance_rows(self) -> list[dict[str, str | None]]:
+        """The discounts and surcharges as they are stored and published."""
+        return [part.row(self.currency) for part in self.allowances]
 
     @property
     def split_keys(self) -> tuple[object, ...]:
@@ -145,11 +151,13 @@ def recheck_totals(
 def check_tax_parts(groups: Sequence[Group]) -> None:
     """Refuse a document with more tax codes and rates than the message about it can have."""
     for group in groups:
-        if len(group.tax_parts) > MOST_TAX_PARTS:
+        count = len(group.tax_parts) + len(group.allowances)
+        if count > MOST_TAX_PARTS:
             raise Refused(
                 "too_many_tax_rates",
-                f"a document of {group.account_name} would have {len(group.tax_parts):,} tax codes"
-                f" and rates; the limit is {MOST_TAX_PARTS:,}",
+                f"a document of {group.account_name} would have {count:,} tax codes and rates"
+                f"{', allowances included' if group.allowances else ''}; the limit is"
+                f" {MOST_TAX_PARTS:,}",
                 "exclude the debtor, or bill fewer weeks at once with an earlier cut-off",
             )
 

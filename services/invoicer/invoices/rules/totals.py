@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from services.invoicer.debtors.rules.companies import TaxRate
-from shared.money import ZERO, rounded
+from shared.money import ZERO, plain, rounded
 
 FOREVER = date(9999, 12, 31)
 HUNDRED = Decimal(100)
@@ -44,7 +44,7 @@ def credit_taxes(
     credits: Sequence[Decimal],
     currency: str,
 ) -> list[Decimal]:
-    """Return the tax of the credits of one invoice line, in order.
+    """Return the tax of the credits of one invoice line, in order; or their allowances.
 
     In proportion, never more than is left of the line; the last credit takes the rest. `amount` and
     `tax` are those of the invoice line; `credited` and `tax_credited` (negative) are earlier
@@ -64,12 +64,44 @@ def credit_taxes(
 
 
 class TaxPart(NamedTuple):
-    """Net and tax of one tax code and rate on a document."""
+    """Net, after allowances, and tax of one tax code and rate on a document."""
 
     code: str
     rate: Decimal
     net: Decimal
     tax: Decimal
+
+
+class AllowancePart(NamedTuple):
+    """A discount or surcharge on the lines of one tax code and rate of a document.
+
+    `base` is what the lines were before it, `amount` is negative if it lowers the debt. `percent`
+    is None where the amount is not a percentage of the base: a fixed amount, or the share of the
+    allowances of an invoice that credits take back.
+    """
+
+    name: str
+    code: str
+    rate: Decimal
+    base: Decimal
+    percent: Decimal | None
+    amount: Decimal
+
+    def row(self, currency: str) -> dict[str, str | None]:
+        """The allowance as it is stored and published: decimals as strings."""
+        return {
+            "name": self.name,
+            "code": self.code,
+            "rate": plain(self.rate),
+            "base": str(rounded(self.base, currency)),
+            "percent": None if self.percent is None else plain(self.percent),
+            "amount": str(rounded(self.amount, currency)),
+        }
+
+
+def allowances_of(invoice_number: str) -> str:
+    """Return the name of what credits take back of the allowances of an invoice."""
+    return f"allowances of {invoice_number}"
 
 
 class CurrencySum(NamedTuple):

@@ -3,9 +3,10 @@
 The lines come from two temporary tables that the caller fills in the same transaction:
 `selected_line` (group_no, line_no, pay_line_id, exclusion_reason = 0 for lines to close,
 location_no, tax_code, tax_rate, tax, digest, corrects_invoice) and `line_location` (location_no,
-debtor_node, debtor_level). `batches.store.selection` fills them for a batch, `credits.store` for a
-credit note. Closing creates `closed_document` (invoice_id, group_no) for the rest of the
-transaction.
+debtor_node, debtor_level). If a document has allowances, a third one, `line_allowance`
+(pay_line_id, allowance), has the shares of the lines that take one. `batches.store` fills them for
+a batch, `credits.store` for a credit note. Closing creates `closed_document` (invoice_id, group_no)
+for the rest of the transaction.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ _DOCUMENT = kinds_of(
     "group_no bigint, number bigint, invoice_number text, document_type text, account_name text,"
     " currency text, payment_terms text, po_number text, tax_regime text, tax_wording text,"
     " tax_basis text, due_date date, service_from date, service_to date, net numeric, tax numeric,"
-    " line_count integer, tax_totals jsonb, buyer jsonb, invoice_date date,"
+    " line_count integer, tax_totals jsonb, allowances jsonb, buyer jsonb, invoice_date date,"
     " credit_reason text"
 )
 _NAMES = ", ".join(name for name in _DOCUMENT if name != "group_no")
@@ -49,6 +50,15 @@ inserted AS (
   FROM given ORDER BY number
   RETURNING invoice_id, number)
 SELECT invoice_id, group_no FROM inserted JOIN given USING (number)"""
+
+
+_WITHOUT_ALLOWANCES = {"column": "", "share": "", "shares": ""}
+_WITH_ALLOWANCES = {
+    "column": ", allowance_amount",
+    "share": ", coalesce(a.allowance, 0)",
+    "shares": "LEFT JOIN line_allowance a ON a.pay_line_id = k.pay_line_id",
+}
+"""The parts of the queries that write lines: most batches have no allowances."""
 
 
 class NumberedDocument(NamedTuple):
@@ -133,16 +143,22 @@ async def add_documents(
         at=batch.generated_at,
     )
     await run(connection, "ANALYZE closed_document")
-    written = await run(connection, _QUERIES["add_lines"])
+    parts = _WITH_ALLOWANCES if _has_allowances(documents) else _WITHOUT_ALLOWANCES
+    written = await run(connection, _QUERIES["add_lines"].format_map(parts))
     expected = sum(each.document.group.line_count for each in documents)
     if written != expected:
         raise AssertionError(f"{written} lines written for documents that count {expected}")
     (names,) = await rows(connection, _QUERIES["any_names"])
     if names.any_names:
         await run(connection, _QUERIES["add_details"])
-    await run(connection, _QUERIES["add_seals"])
+    await run(connection, _QUERIES["add_seals"].format_map(parts))
     query = "SELECT invoice_id FROM closed_document ORDER BY invoice_id"
     return [row[0] for row in await rows(connection, query)]
+
+
+def _has_allowances(documents: Sequence[NumberedDocument]) -> bool:
+    """Return whether a document has discounts or surcharges."""
+    return any(each.document.group.allowances for each in documents)
 
 
 def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
@@ -176,6 +192,7 @@ def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
         str(group.tax),
         str(group.line_count),
         to_json(tax_totals).decode(),
+        to_json(group.allowance_rows).decode() if group.allowances else None,
         to_json(each.buyer.snapshot).decode(),
         each.invoice_date.isoformat(),
         each.credit_reason,

@@ -16,12 +16,14 @@ WHERE o.billing_company = :company AND o.pay_line_id = k.pay_line_id AND k.exclu
 -- name: add_lines
 -- the lines of the documents, in the order of `selected_line`, so that both indexes grow at the end
 INSERT INTO invoicer.invoice_line
-  (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
+  (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount
+   {column})
 SELECT d.invoice_id, k.line_no, k.pay_line_id, s.debtor_node, s.debtor_level, k.tax_code,
-  k.tax_rate, k.tax
+  k.tax_rate, k.tax {share}
 FROM selected_line k
 JOIN closed_document d ON d.group_no = k.group_no
 JOIN line_location s ON s.location_no = k.location_no
+{shares}
 
 -- name: any_names
 -- whether the names of any worker, or of any requirement at its client, are known
@@ -61,7 +63,8 @@ JOIN invoicer.invoice i ON i.invoice_id = d.invoice_id
 JOIN (
   SELECT k.group_no, string_agg(
       invoicer.line_seal(k.line_no, k.digest, k.corrects_invoice, s.debtor_node, s.debtor_level,
-        k.tax_code, k.tax_rate, k.tax),
+        k.tax_code, k.tax_rate, k.tax {share}),
       CAST('' AS bytea) ORDER BY k.line_no) AS lines
   FROM selected_line k JOIN line_location s ON s.location_no = k.location_no
+  {shares}
   WHERE k.exclusion_reason = 0 GROUP BY k.group_no) l ON l.group_no = d.group_no
