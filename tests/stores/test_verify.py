@@ -285,6 +285,20 @@ FAULTS = {
         " WHERE number = 8",
         {"tax_totals", "seal"},
     ),
+    "a share of an allowance that its document does not state": (
+        "UPDATE invoicer.invoice_line SET allowance_amount = -50 WHERE invoice_id = 1",
+        {"allowances", "invoice_sums", "tax_totals", "seal"},
+    ),
+    "an allowance above its base and without shares": (
+        """UPDATE invoicer.invoice SET allowances = '[{"name": "Volume", "code": "VAT",
+        "rate": "8.875", "base": "2000.00", "percent": null, "amount": "-2000.01"}]'
+        WHERE number = 8""",
+        {"allowances", "seal"},
+    ),
+    "a credit that gives back an allowance that its line has not": (
+        "UPDATE invoicer.invoice_line SET allowance_amount = 5 WHERE tax_amount < 0",
+        {"credits", "allowances", "invoice_sums", "tax_totals", "seal"},
+    ),
     "two currencies on one document": (
         "UPDATE invoicer.invoice SET currency = 'EUR' WHERE number = 12",
         {"line_belongs", "batch_sums", "seal"},
