@@ -206,7 +206,7 @@ class EInvoice:
         """Return the discounts (BG-20) or the surcharges (BG-21).
 
         On a credit note a discount that is taken back is a discount again, because signs are
-        turned; on an invoice it is a surcharge. The base stands only beside a percentage.
+        turned; on an invoice it is a surcharge. Only a percentage has its base.
         """
         found = []
         for each in self.document.allowances:

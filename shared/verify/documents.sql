@@ -45,8 +45,8 @@ WITH shares AS (
 stated AS (
   SELECT v.invoice_id, a ->> 'code' AS code, CAST(a ->> 'rate' AS numeric) AS rate,
          sum(CAST(a ->> 'amount' AS numeric)) AS amount,
-         bool_or(abs(CAST(a ->> 'amount' AS numeric)) > abs(CAST(a ->> 'base' AS numeric)))
-           AS above_base
+         bool_or(abs(CAST(a ->> 'amount' AS numeric)) > CAST(a ->> 'base' AS numeric)
+                 AND CAST(a ->> 'base' AS numeric) > 0) AS above_base
   FROM invoicer.invoice AS v CROSS JOIN LATERAL jsonb_array_elements(v.allowances) AS a
   GROUP BY 1, 2, 3)
 SELECT 'invoice ' || v.invoice_number AS id,

@@ -163,8 +163,8 @@ def _with_own_lines(
             Line(
                 line_no=len(in_full) + at + 1,
                 description=f"{each.name}{percent} of {plain(sign * each.base)}",
-                quantity=Decimal(1),
-                unit_price=amount,
+                quantity=Decimal(-1 if amount < 0 else 1),
+                unit_price=abs(amount),
                 amount=amount,
                 account=_allowance_code(codes, "account", each, sign),
                 item=_allowance_code(codes, "item", each, sign),

@@ -60,7 +60,7 @@ INSERT INTO document_allowance
 SELECT k.group_no, :position, k.corrects_invoice, k.tax_code, k.tax_rate, sum(k.amount), NULL,
        sum(a.allowance)
 FROM line_allowance a JOIN selected_line k ON k.pay_line_id = a.pay_line_id
-WHERE k.corrects IS NOT NULL
+WHERE k.corrects IS NOT NULL AND a.allowance <> 0
 GROUP BY k.group_no, k.corrects_invoice, k.tax_code, k.tax_rate
 
 -- name: take_terms
