@@ -1,12 +1,17 @@
 """Discounts and surcharges per debtor: document-level allowances and charges (domain-rules 12)."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from services.console.cli.debtor_terms import _in_words as in_words
+from services.console.cli.explaining import _allowances as shown_allowances
+from services.console.queries import batches, debtors, explanations, invoices
+from services.console.queries.snapshot import open_snapshot
 from shared.events.billing import InvoiceClosed
 from shared.verify import verify
-from tests.builders import product_line, realization, realization_line
+from tests.builders import COMPANY, product_line, realization, realization_line
 from tests.handlers.billed import Biller, biller
 
 __all__ = ["biller"]
@@ -102,6 +107,46 @@ async def test_a_discount_on_timesheets(biller: Biller) -> None:
     assert event.allowances is not None
     assert (str(event.net), str(event.allowances[0].amount)) == ("1551.72", "-39.79")
     await check(biller)
+
+
+async def test_people_see_where_a_discount_comes_from(biller: Biller, database: str) -> None:
+    """A stored preview, a batch, an invoice and a line show the discount, its base and shares."""
+    await two_weeks(biller)
+    previewed = await biller.preview()
+    generated = await biller.generate()
+    row = {
+        "name": "Volume",
+        "code": "VAT",
+        "rate": "20",
+        "base": "1591.51",
+        "percent": "2.5",
+        "amount": "-39.79",
+    }
+    (found,) = await biller.rows(
+        "SELECT pay_line_id AS id FROM invoicer.pay_line WHERE document_id = 'T-2'"
+    )
+    async with open_snapshot(database) as connection:
+        stored = await batches.preview(connection, previewed["details"]["preview_id"])
+        assert stored is not None
+        closed = await batches.batch_documents(connection, generated["details"]["batch_id"])
+        for document in (*stored["documents"], *closed):
+            assert (document["allowance"], document["allowances"]) == (Decimal("-39.79"), [row])
+        why = await explanations.explain_pay_line(connection, found.id)
+        head = await invoices.invoice(connection, "INV-000001")
+        lines = await invoices.invoice_lines(connection, head["invoice_id"])
+        (terms_now,) = await debtors.debtor_terms(connection, COMPANY, MERCY)
+    assert (why["place"]["allowance_amount"], why["place"]["allowances"]) == (
+        Decimal("-6.46"),
+        [row],
+    )
+    assert shown_allowances(why["place"], "USD") == (
+        "-6.46 USD of: Volume -39.79, 2.5 % of 1,591.51"
+    )
+    assert head["allowances"] == [row]
+    assert [str(each["amount_left"]) for each in lines] == ["1299.87", "251.85"]
+    assert [in_words(each) for each in terms_now["allowances"]] == [
+        "discount Volume 2.5 % of timesheets"
+    ]
 
 
 async def test_a_line_with_a_discount_credited_whole(biller: Biller) -> None:

@@ -27,6 +27,7 @@ DOCUMENTS = [
     Column("due_date", "due"),
     Column("line_count", "lines", figures=True),
     Column("hours", figures=True),
+    Column("allowance", figures=True),
     Column("net", figures=True),
     Column("tax", figures=True),
     Column("total", figures=True),

@@ -48,13 +48,14 @@ async def batch_documents(connection: ReadConnection, batch_id: str, limit: int 
         connection,
         f"SELECT i.*, h.hours FROM ("
         "SELECT invoice_id, invoice_number, document_type, account_name, currency, payment_terms,"
-        " po_number, invoice_date, due_date, line_count, net, tax, total, series, number"
+        " po_number, invoice_date, due_date, line_count, net, tax, total, allowances, series,"
+        " number"
         " FROM invoicer.console_invoice WHERE batch_id = :id ORDER BY series, number LIMIT :most"
         f") i {HOURS} ORDER BY i.series, i.number",
         id=batch_id,
         most=limit,
     )
-    return [with_money(row, "net", "tax", "total") for row in rows]
+    return [_document(row) for row in rows]
 
 
 async def batch_hours(connection: ReadConnection, batch_id: str) -> dict[str, Decimal]:
@@ -105,6 +106,7 @@ async def preview(connection: ReadConnection, preview_id: str, limit: int = 100)
         connection,
         "SELECT d.document_no, d.account_name, d.document_type, d.currency, d.payment_terms,"
         " d.po_number, d.tax_regime, d.line_count, d.net, d.tax, d.net + d.tax AS total,"
+        " nullif(d.allowances, '') AS allowances,"
         " coalesce(h.hours, 0) AS hours"
         " FROM invoicer.console_preview_document d LEFT JOIN ("
         " SELECT l.document_no, sum(p.quantity) FILTER (WHERE p.unit = 'HUR') AS hours"
@@ -137,7 +139,7 @@ async def preview(connection: ReadConnection, preview_id: str, limit: int = 100)
     return heads[0] | {
         "totals": as_json(heads[0]["totals"]),
         "hours": {row["currency"]: with_money(row)["quantity"] for row in hours},
-        "documents": [with_money(row, "net", "tax", "total") for row in documents],
+        "documents": [_document(row) for row in documents],
         "out": left_out,
         "lines_in": lines_in,
         "lines_out": lines_out,
@@ -167,3 +169,11 @@ async def _preview_lines(
         id=preview_id,
     )
     return [with_money(row, "amount") for row in rows], total
+
+
+def _document(row: Row) -> Row:
+    """A document with its discounts and surcharges, and their sum (None: it has none)."""
+    allowances = as_json(row["allowances"]) or []
+    allowance = sum(Decimal(each["amount"]) for each in allowances) if allowances else None
+    found = row | {"allowances": allowances, "allowance": allowance}
+    return with_money(found, "net", "tax", "total", "allowance")

@@ -21,7 +21,7 @@ from services.invoicer.invoices.handlers.closing import (
     plan_numbering,
     take_numbers,
 )
-from services.invoicer.invoices.rules.documents import Document
+from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.invoices.rules.numbers import NumberingStart, format_number
 from services.invoicer.settlement.store import note_ended_citations
 from shared import faults, telemetry
@@ -297,7 +297,18 @@ def _document_row(document: Document) -> dict[str, Any]:
         "lines": group.line_count,
         "hours": plain(group.hours),
         **{name: str(rounded(amount, group.currency)) for name, amount in amounts.items()},
-        **({"allowances": group.allowance_rows} if group.allowances else {}),
+        **_allowances(group),
+    }
+
+
+def _allowances(group: Group) -> dict[str, Any]:
+    """Return the discounts and surcharges of a group and their sum; nothing without any."""
+    if not group.allowances:
+        return {}
+    total = sum((each.amount for each in group.allowances), ZERO)
+    return {
+        "allowance": str(rounded(total, group.currency)),
+        "allowances": group.allowance_rows,
     }
 
 

@@ -200,7 +200,12 @@ async def _with_allowances(
     zero_document_debtors: frozenset[str],
 ) -> list[Group] | None:
     """Compute the discounts and surcharges of the documents; None if there is none of both."""
-    terms = {name: own.allowances for name, own in decisions.own_terms.items() if own.allowances}
+    own_terms = decisions.own_terms
+    terms = {
+        name: own_terms[name].allowances
+        for name in own_terms.keys() & set(selected.names.values())
+        if own_terms[name].allowances
+    }
     if not terms and not await allowances.credits_with_allowances(connection):
         return None
     groups = selected.groups()
