@@ -76,7 +76,8 @@ ORDER BY series, number
 -- Lines on closed documents that correct an invoice line or have a negative amount.
 SELECT i.invoice_number, l.line_no, i.invoice_date, i.account_name, l.corrects_invoice,
     l.corrects_line_no AS corrects_line, l.document_id, l.description, l.quantity, l.unit,
-    l.amount AS net, l.tax_amount AS tax, l.amount + l.tax_amount AS total, l.currency,
+    l.amount + l.allowance_amount AS net, l.tax_amount AS tax,
+    l.amount + l.allowance_amount + l.tax_amount AS total, l.currency,
     CASE WHEN l.corrects_line_no IS NULL THEN 'negative amount'
          ELSE coalesce(l.derivation -> 'credit' ->> 'to', 'correction') END AS credited_to,
     b.actor, b.reason
@@ -126,7 +127,8 @@ ORDER BY h.since, h.document_kind, h.document_id
 -- Product lines on documents by invoice date, in the tree of today's catalog.
 SELECT coalesce(c.item_class, '') AS item_class, coalesce(c.family, '') AS family,
     coalesce(c.variant, '') AS variant, l.item_id, count(*) AS lines, sum(l.quantity) AS quantity,
-    sum(l.amount) AS net, sum(l.tax_amount) AS tax, sum(l.amount + l.tax_amount) AS total,
+    sum(l.amount + l.allowance_amount) AS net, sum(l.tax_amount) AS tax,
+    sum(l.amount + l.allowance_amount + l.tax_amount) AS total,
     l.currency
 FROM invoicer.console_invoice i
 JOIN invoicer.console_closed_line l USING (invoice_id)
