@@ -61,7 +61,7 @@ def test_a_command_has_one_figure_within_its_limits(values: dict[str, Any]) -> N
 
 
 def test_a_file_sets_and_ends_them(tmp_path: Path) -> None:
-    """Several stand in a cell with a semicolon between; what is wrong is named by its line."""
+    """Several are in a cell with a semicolon between; what is wrong is named by its line."""
     path = tmp_path / "terms.csv"
     path.write_text(
         "account_name,allowances,remove_allowances\n"

@@ -36,6 +36,12 @@ PerTimesheet = Annotated[
         "--invoice-per-timesheet/--timesheets-together",
     ),
 ]
+TaxRates = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CODE=PERCENT@FROM_DATE", help="A tax rate from a date on; may be repeated."
+    ),
+]
 RemitTo = Annotated[str | None, option("Where payments go, as it is printed.", metavar="TEXT")]
 PaymentInstructions = Annotated[str | None, option("How to pay, as it is printed.", metavar="TEXT")]
 Footer = Annotated[str | None, option("Last lines of each page of a document.", metavar="TEXT")]
@@ -105,12 +111,7 @@ def set_company(
     series: Annotated[
         str | None, option("Form of its numbers, e.g. INV-:6.", metavar="PREFIX:WIDTH")
     ] = None,
-    tax: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CODE=PERCENT@FROM_DATE", help="A tax rate from a date on; may be repeated."
-        ),
-    ] = None,
+    tax: TaxRates = None,
     default_tax: Annotated[
         str | None, option("Tax code of lines that name none.", metavar="CODE")
     ] = None,

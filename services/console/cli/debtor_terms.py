@@ -72,6 +72,26 @@ DEFAULTS = {
     "timesheet_detail": "none",
 }
 """Values that a table leaves out, because every debtor has them unless its terms differ."""
+FromDate = Annotated[
+    date | None,
+    parsed(
+        read_date,
+        "First day (default: of the first terms always, of later ones today).",
+        "--from",
+        metavar="DATE",
+    ),
+]
+MissingTimesheets = Annotated[
+    str | None,
+    option("What to do while expected timesheets are missing.", metavar="wait|bill|wait:N"),
+]
+CreditsWay = Annotated[
+    str | None,
+    option("How to issue credits.", "--credits", metavar="separate|net|per-invoice"),
+]
+Contact = Annotated[
+    str | None, option("For whom documents are, in place of the ATS's.", metavar="NAME")
+]
 TimesheetDetail = Annotated[
     str | None,
     option(
@@ -141,26 +161,12 @@ def set_terms(
     time_group: Annotated[
         str | None, option('Billing cycle; "" for the company\'s default.', metavar="NAME")
     ] = None,
-    from_date: Annotated[
-        date | None,
-        parsed(
-            read_date,
-            "First day (default: of the first terms always, of later ones today).",
-            "--from",
-            metavar="DATE",
-        ),
-    ] = None,
+    from_date: FromDate = None,
     payment_terms: Annotated[
         str | None, option("on-receipt, net:N, end-of-next-month or day:N.", metavar="TERMS")
     ] = None,
-    missing_timesheets: Annotated[
-        str | None,
-        option("What to do while expected timesheets are missing.", metavar="wait|bill|wait:N"),
-    ] = None,
-    credits_way: Annotated[
-        str | None,
-        option("How to issue credits.", "--credits", metavar="separate|net|per-invoice"),
-    ] = None,
+    missing_timesheets: MissingTimesheets = None,
+    credits_way: CreditsWay = None,
     zero_documents: Annotated[
         str | None, option("Whether to issue documents of zero.", metavar="yes|no")
     ] = None,
@@ -174,9 +180,7 @@ def set_terms(
     attach: Attachments = None,
     mail_subject: MailSubject = None,
     mail_text_file: MailTextFile = None,
-    contact: Annotated[
-        str | None, option("For whom documents are, in place of the ATS's.", metavar="NAME")
-    ] = None,
+    contact: Contact = None,
     reference: Annotated[
         str | None, option("The debtor's reference, in place of the ATS's.", metavar="TEXT")
     ] = None,

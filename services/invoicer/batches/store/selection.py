@@ -198,6 +198,44 @@ async def select_lines(
     await run(connection, "CREATE INDEX ON debtor_decision (account_name)")
     await run(connection, f"ANALYZE line_location, open_credit, {', '.join(_DECISION_TABLES)}")
     await run(connection, _query("node_decisions"), cut_off=cut_off)
+    found = await _find_exceptions(connection, company, today, documents, workers)
+    (located,) = await rows(
+        connection,
+        "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines"
+        " FROM line_location",
+    )
+    dense = bool(located.lines) and located.last - located.first < DENSE_RANGE * located.lines
+    digest = "invoicer.line_digest(x)" if with_digests else "CAST(0 AS bigint)"
+    await run(
+        connection,
+        _query(
+            "selected_lines",
+            pay_lines=_query("pay_lines_in_range" if dense else "pay_lines_by_key", digest=digest),
+            timesheet=_TIMESHEET if company.invoice_per_timesheet else "",
+            **found,
+        ),
+        company=company.billing_company,
+        today=today,
+        default_tax=company.default_tax,
+        **({"first": located.first, "last": located.last} if dense else {}),
+    )
+    await run(connection, "ANALYZE selected_line (group_no, exclusion_reason, pay_line_id)")
+    return SelectedGroups(
+        await rows(connection, _query("group_totals")),
+        {debtor.debtor_no: debtor.account_name for debtor in debtors},
+        terms,
+        int(located.lines or 0),
+    )
+
+
+async def _find_exceptions(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    today: date,
+    documents: Collection[str],
+    workers: Collection[str],
+) -> dict[str, str]:
+    """Collect lines to price, lines that are not chosen, credits and snoozes; tell which exist."""
     unpriced = await run(connection, _query("lines_to_price"), company=company.billing_company)
     not_chosen = await run(
         connection,
@@ -215,36 +253,13 @@ async def select_lines(
         connection,
         "ANALYZE node_decision, credit_decision, snoozed_line, line_to_price, line_not_chosen",
     )
-    (located,) = await rows(
-        connection,
-        "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines"
-        " FROM line_location",
-    )
-    dense = bool(located.lines) and located.last - located.first < DENSE_RANGE * located.lines
-    digest = "invoicer.line_digest(x)" if with_digests else "CAST(0 AS bigint)"
-    await run(
-        connection,
-        _query(
-            "selected_lines",
-            pay_lines=_query("pay_lines_in_range" if dense else "pay_lines_by_key", digest=digest),
-            has_credits=str(credits > 0).lower(),
-            has_snoozes=str(snoozes > 0).lower(),
-            has_unpriced=str(unpriced > 0).lower(),
-            timesheet=_TIMESHEET if company.invoice_per_timesheet else "",
-            has_choice=str(not_chosen > 0).lower(),
-        ),
-        company=company.billing_company,
-        today=today,
-        default_tax=company.default_tax,
-        **({"first": located.first, "last": located.last} if dense else {}),
-    )
-    await run(connection, "ANALYZE selected_line (group_no, exclusion_reason, pay_line_id)")
-    return SelectedGroups(
-        await rows(connection, _query("group_totals")),
-        {debtor.debtor_no: debtor.account_name for debtor in debtors},
-        terms,
-        int(located.lines or 0),
-    )
+    counts = {
+        "has_credits": credits,
+        "has_snoozes": snoozes,
+        "has_unpriced": unpriced,
+        "has_choice": not_chosen,
+    }
+    return {name: str(count > 0).lower() for name, count in counts.items()}
 
 
 async def _add_decisions(
