@@ -5,7 +5,8 @@ do not change closed documents, and do change open lines.
 """
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 from pydantic import BaseModel
 from pypdf import PdfReader
 
+from services.arg_sync.mail.handlers.composing import compose
+from services.arg_sync.mail.store import content
+from services.arg_sync.mail.store.mails import ClaimedMail
 from services.console import files
 from services.console.queries import batches
 from shared.consumer.forgetting import pseudonym_of
@@ -72,6 +76,21 @@ class Firm:
         return " ".join(
             " ".join(page.extract_text() for page in PdfReader(newest / name).pages).split()
         )
+
+    async def mailed(self, invoice_id: int, *attach: str) -> dict[str, bytes]:
+        """The attachments of the e-mail of a document, by name."""
+        claimed = ClaimedMail(1, 1, invoice_id, "", "ap@mercy.example", "s", "c", attach, "m", 0, 0)
+        async with self.engine_of("arg_sync").connect() as connection:
+            wanted = "timesheets" in attach
+            printed = await content.printed(connection, invoice_id, with_timesheets=wanted)
+        sent = message_from_bytes(
+            compose(claimed, printed, {"sender": "b@acme.example"}, datetime(2026, 5, 1)),
+            policy=policy.default,
+        )
+        return {
+            str(each.get_filename()): each.get_content()
+            for each in sent.iter_attachments()  # type: ignore[attr-defined]
+        }
 
     async def change(self, *statements: str) -> None:
         """Run statements as the owner of the tables."""
@@ -224,6 +243,9 @@ async def test_timesheets_are_shown_where_the_debtor_wants_them(firm: Firm, wher
     names = list(await firm.files(batch))
     extra = ["INV-000001-timesheets.pdf"] if where == "file" else []
     assert names == sorted(["INV-000001.pdf", *extra])
+    assert await firm.mailed(1, "pdf") == await firm.files(batch), "an e-mail carries the same"
+    of_timesheets = await firm.mailed(1, "timesheets")
+    assert list(of_timesheets) == ["INV-000001-timesheets.pdf"]
     text = await firm.text(batch, names[0] if where == "file" else "INV-000001.pdf")
     shown = ("approved 2026-03-09 by Kim Lee", "REG · REQ-4711 · not billable", "3.00", "37.00")
     assert all(each in text for each in shown[:3]) is (where != "none"), text

@@ -114,7 +114,7 @@ Emails = Annotated[
 ]
 Attachments = Annotated[
     list[str] | None,
-    option("What an e-mail carries; may be repeated.", "--attach", metavar="pdf|ubl"),
+    option("What an e-mail carries; may be repeated.", "--attach", metavar="pdf|ubl|timesheets"),
 ]
 MailSubject = Annotated[
     str | None,

@@ -61,7 +61,7 @@ TERMS: Columns = {
     "email": FileColumn(
         _several, "who gets documents by e-mail, with ; between; - is none", "emails"
     ),
-    "attach": FileColumn(_several, "what an e-mail carries: pdf, ubl or pdf;ubl"),
+    "attach": FileColumn(_several, "what an e-mail carries: pdf, ubl, timesheets, with ; between"),
     "mail_subject": FileColumn(optional(name), "subject of its e-mails, e.g. Invoice {number}"),
     "mail_text": FileColumn(optional(str), "text of its e-mails"),
     "contact": FileColumn(optional(name), "for whom documents are"),

@@ -40,8 +40,9 @@ cycle.
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 PERIODS_AT_MOST = 5_000
 ADDRESSES_AT_MOST = 20
-Attachment = Literal["pdf", "ubl"]
-"""What an e-mail carries: the document as it is printed, and as an e-invoice."""
+Attachment = Literal["pdf", "ubl", "timesheets"]
+"""What an e-mail carries: the document as it is printed, as an e-invoice, and the days and hours of
+its timesheets."""
 
 
 class TaxRateFrom(Message):

@@ -15,24 +15,25 @@ from email.utils import format_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from services.arg_sync.mail.store.content import PrintedDocument
 from services.arg_sync.mail.store.mails import ClaimedMail
 from shared.errors import Refused
 from shared.render import PRINTABLE_LINES, EInvoice, pdf_document, ubl_file
-from shared.terms import ClosedDocument, ClosedLine
+from shared.render.pdf import appended, timesheets_pdf
 
 MESSAGE_POLICY = policy.SMTP.clone(max_line_length=78)
+TIMESHEETS = "timesheets"
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def compose(
     claimed: ClaimedMail,
-    document: ClosedDocument,
-    lines: Sequence[ClosedLine],
+    printed: PrintedDocument,
     settings: Mapping[str, str],
     at: datetime,
 ) -> bytes:
     """Return the message as it is sent. Refused if the document does not fit an attachment."""
-    message = EmailMessage(MESSAGE_POLICY)
+    document, message = printed.document, EmailMessage(MESSAGE_POLICY)
     name = settings.get("sender_name") or document.seller.name
     message["From"] = Address(display_name=_one_line(name), addr_spec=settings["sender"])
     message["To"] = Address(addr_spec=claimed.address)
@@ -44,12 +45,20 @@ def compose(
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer of a robot is asked for
     message.set_content(claimed.content)
     stem = UNSAFE.sub("-", document.invoice_number).strip(".-") or str(document.invoice_id)
-    for form in claimed.attach:
+    for form in _forms(claimed.attach, printed):
         attachment = ATTACHMENTS[form]
-        content = attachment.content(document, lines, settings.get("country", ""))
+        content = attachment.content(printed, settings.get("country", ""))
         main, sub = attachment.media_type
         message.add_attachment(content, main, sub, filename=f"{stem}{attachment.suffix}")
     return message.as_bytes()
+
+
+def _forms(wanted: Sequence[str], printed: PrintedDocument) -> list[str]:
+    """Return the kinds of attachments. Timesheets that a PDF does not show go beside it."""
+    document, timesheets = printed.document, printed.timesheets
+    forms = [each for each in wanted if each != TIMESHEETS]
+    beside = document.buyer.timesheets and "pdf" in forms and not appended(document, timesheets)
+    return [*forms, TIMESHEETS] if timesheets and (TIMESHEETS in wanted or beside) else forms
 
 
 def _one_line(text: str) -> str:
@@ -57,7 +66,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _pdf(document: ClosedDocument, lines: Sequence[ClosedLine], country: str) -> bytes:
+def _pdf(printed: PrintedDocument, country: str) -> bytes:
+    document, timesheets = printed.document, printed.timesheets
     if document.line_count > PRINTABLE_LINES:
         raise Refused(
             "not_in_this_format",
@@ -65,11 +75,16 @@ def _pdf(document: ClosedDocument, lines: Sequence[ClosedLine], country: str) ->
             f" {PRINTABLE_LINES:,}",
             "send the file of `backoffice batch download --format csv` by hand",
         )
-    return pdf_document(document, lines)
+    last_pages = timesheets if appended(document, timesheets) else ()
+    return pdf_document(document, printed.lines, logo=printed.logo, timesheets=last_pages)
 
 
-def _ubl(document: ClosedDocument, lines: Sequence[ClosedLine], country: str) -> bytes:
-    invoice = EInvoice(document, country)
+def _timesheets(printed: PrintedDocument, country: str) -> bytes:
+    return timesheets_pdf(printed.document, printed.timesheets, printed.logo)
+
+
+def _ubl(printed: PrintedDocument, country: str) -> bytes:
+    invoice = EInvoice(printed.document, country)
     if problems := invoice.problems():
         raise Refused(
             "not_in_this_format",
@@ -80,7 +95,7 @@ def _ubl(document: ClosedDocument, lines: Sequence[ClosedLine], country: str) ->
     with TemporaryDirectory(prefix="backoffice-mail-") as folder:
         file = Path(folder) / "invoice.xml"
         with ubl_file(file, invoice) as write:
-            for line in lines:
+            for line in printed.lines:
                 write(line)
         return file.read_bytes()
 
@@ -89,7 +104,7 @@ def _ubl(document: ClosedDocument, lines: Sequence[ClosedLine], country: str) ->
 class Attachment:
     """A kind of attachment: how its content is made, its media type and its suffix."""
 
-    content: Callable[[ClosedDocument, Sequence[ClosedLine], str], bytes]
+    content: Callable[[PrintedDocument, str], bytes]
     media_type: tuple[str, str]
     suffix: str
 
@@ -97,6 +112,6 @@ class Attachment:
 ATTACHMENTS: Mapping[str, Attachment] = {
     "pdf": Attachment(_pdf, ("application", "pdf"), ".pdf"),
     "ubl": Attachment(_ubl, ("application", "xml"), ".xml"),
+    TIMESHEETS: Attachment(_timesheets, ("application", "pdf"), "-timesheets.pdf"),
 }
-"""The kinds of `--attach`. A further one, such as the detail of timesheets, is one more entry here
-and one more word of `Attachment` in `shared.events.commands.settings`."""
+"""The kinds of `--attach`; each is a word of `Attachment` in `shared.events.commands.settings`."""

@@ -16,7 +16,7 @@ from services.arg_sync.connections.rules import Jitter, after_connection_failure
 from services.arg_sync.deliveries.handlers.lease_holders import is_dead
 from services.arg_sync.ledgers.failures import NO_LOGINS, Failure, FailureClass
 from services.arg_sync.mail import rules
-from services.arg_sync.mail.handlers.composing import compose
+from services.arg_sync.mail.handlers.composing import TIMESHEETS, compose
 from services.arg_sync.mail.handlers.smtp import MailSession, open_session
 from services.arg_sync.mail.store import accounts, content, mails
 from services.arg_sync.mail.store.accounts import MailAccount
@@ -162,9 +162,11 @@ class MailLoop:
 
         try:
             async with self._engine.connect() as connection:
-                document, lines = await content.printed(connection, claimed.invoice_id)
+                printed = await content.printed(
+                    connection, claimed.invoice_id, with_timesheets=TIMESHEETS in claimed.attach
+                )
             message = await asyncio.to_thread(
-                compose, claimed, document, lines, account.settings, clock.now()
+                compose, claimed, printed, account.settings, clock.now()
             )
             session = await self._session(sending)
             sender = account.settings["sender"]

@@ -54,7 +54,8 @@ async def documents_of(
     found = await rows(
         connection,
         "SELECT invoice_id FROM invoicer.closed_invoice"
-        f" WHERE billing_company = :company AND {column} = :value ORDER BY invoice_id",
+        f" WHERE billing_company = :company AND {column} = :value AND NOT is_opening"
+        " ORDER BY invoice_id",
         company=billing_company,
         value=batch_id or number,
     )
