@@ -13,6 +13,7 @@ from services.console.cli.output import Column
 
 app = typer.Typer(help="The names of our codes in a ledger.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the connection.")]
+TEST_SECONDS = 15.0
 CHUNK = 5_000
 ERRORS_SHOWN = 20
 ROWS = [Column("what"), Column("code"), Column("remote"), Column("problem", most=300)]
@@ -51,13 +52,16 @@ def import_mapping(
     ],
     ledger: Annotated[str, typer.Option("--ledger", metavar="NAME")],
 ) -> None:
-    """Set the names of our codes in a ledger. If a line is wrong, nothing is imported.
+    """Set the names of our codes in a ledger, and show what a test of them finds.
+
+    If a line is wrong, nothing is imported.
 
     `remote` is the ledger's code, `code` ours. What `what` may be: `account` and `item`, the
     account or item of a line, by catalog item, by time type, by `time` or `product`, or by default;
     `tax`, by tax code; `term`, by payment terms as net:30; `customer`, by Account Name.
     """
     from services.console.importing.mapping import read_mapping
+    from services.console.queries.deliveries import ledgers
     from services.console.queries.ledger_maps import mapping_of, unknown_codes
 
     rows, wrong = read_mapping(file)
@@ -73,12 +77,22 @@ def import_mapping(
         )
     for note in unknown_codes(run.read(mapping_of, ledger), rows)[:ERRORS_SHOWN]:
         run.aside(note, "yellow")
-    run.send_each(
+    results = run.send_all(
         [
             run.new_command("import-mapping", ledger=ledger, rows=rows[at : at + CHUNK])
             for at in range(0, len(rows), CHUNK)
         ]
     )
+    if all(each.outcome == "accepted" for each in results):
+        # A batch that is generated now relies on the test of the new mapping.
+        run.read_until(
+            lambda found: found[0]["check_outcome"] or found[0]["state"] == "disconnected",
+            lambda: run.read(ledgers, ledger),
+            TEST_SECONDS,
+        )
+    problems = run.read(mapping_of, ledger)["problems"]
+    run.show_results(results, problems=problems)
+    run.table(problems, PROBLEMS)
 
 
 @command(app, "list")
