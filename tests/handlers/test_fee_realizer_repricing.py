@@ -124,10 +124,10 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(
     """
     real = pricing.timesheets.realize_timesheet
 
-    def broken(timesheet_: Any, facts: Any, cited: Any) -> Any:
+    def broken(timesheet_: Any, facts: Any, cited: Any, **options: Any) -> Any:
         if timesheet_.timesheet_id == "T-2":
             raise ZeroDivisionError
-        return real(timesheet_, facts, cited)
+        return real(timesheet_, facts, cited, **options)
 
     monkeypatch.setattr(pricing.timesheets, "realize_timesheet", broken)
     await ready.consume(timesheet("T-1"), timesheet("T-2"), timesheet("T-3"))

@@ -22,7 +22,7 @@ MAY: Mapping[str, str] = {
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
-    " set-assignment end-assignment confirm-assignment"
+    " set-assignment end-assignment confirm-assignment settle-retainer"
     " load-opening-documents set-opening-number set-debtor-terms sync-batch retry-delivery"
     " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
     " record-bounces",

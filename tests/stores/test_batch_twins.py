@@ -67,8 +67,9 @@ async def node(connection: AsyncConnection) -> None:
     """Insert the office that pays."""
     await connection.execute(
         text(
-            "INSERT INTO invoicer.billto_node VALUES ('office', 1, false, 3, NULL, 'Office',"
-            " 'Mercy', '', '', '{}')"
+            "INSERT INTO invoicer.billto_node"
+            " (node_id, revision, level, name, account_name, address, tax_id, body)"
+            " VALUES ('office', 1, 3, 'Office', 'Mercy', '', '', '{}')"
         )
     )
 
@@ -165,8 +166,9 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
         for name in names:
             await connection.execute(
                 text(
-                    "INSERT INTO invoicer.billto_node VALUES (:n, 1, false, 3, NULL, :n, :n, '',"
-                    " '', '{}')"
+                    "INSERT INTO invoicer.billto_node"
+                    " (node_id, revision, level, name, account_name, address, tax_id, body)"
+                    " VALUES (:n, 1, 3, :n, :n, '', '', '{}')"
                 ),
                 {"n": name},
             )
