@@ -12,7 +12,7 @@ from hypothesis.stateful import precondition, rule
 from tests import builders
 from tests.histories import domain as domain
 from tests.histories.reference.billing import Narrowed, Way
-from tests.histories.reference.pricing import Fees
+from tests.histories.reference.fees import TRAVEL, Charge, Fees
 from tests.histories.setup import HistorySetup
 
 
@@ -106,6 +106,7 @@ class AtsEvents(HistorySetup):
         order_id=st.sampled_from(sorted(domain.ORDERS)),
         drawn=domain.fees,
         start=st.integers(-10, 3),
+        end=domain.ends,
     )
     def a_placement_comes(
         self,
@@ -114,8 +115,9 @@ class AtsEvents(HistorySetup):
         order_id: str,
         drawn: list[tuple[str, list[tuple[str, int]]]],
         start: int,
+        end: int | None = None,
     ) -> None:
-        """A direct hire, or a later revision of one: other fees, another start, none."""
+        """A direct hire, or a later revision of one: other fees, another start, an end, none."""
         known = sorted(self.stamps.placements)
         placement_id = self.stamps.new("P") if new or not known else self.pick(pick, known)
         order_id = self.stamps.placements.setdefault(placement_id, order_id)
@@ -138,6 +140,7 @@ class AtsEvents(HistorySetup):
             revision,
             requirement_id=order_id,
             start_date=str(day),
+            end_date=None if end is None else str(day + timedelta(days=end)),
             salary=None,
             currency=currency,
             fees=plans,
@@ -153,8 +156,54 @@ class AtsEvents(HistorySetup):
             for at, (amount, plan) in enumerate(drawn)
         )
         self.reference.pricing.placement_comes(
-            placement_id, Fees(revision, order_id, builders.WORKER, day, currency, fees)
+            placement_id,
+            Fees(
+                revision,
+                order_id,
+                builders.WORKER,
+                day,
+                currency,
+                fees,
+                None if end is None else day + timedelta(days=end),
+            ),
         )
+        self.flow()
+
+    @rule(
+        pick=domain.picks,
+        new=st.booleans(),
+        order_id=st.sampled_from(sorted(domain.ORDERS)),
+        drawn=domain.charges,
+        day=st.integers(-10, 3),
+    )
+    def a_charge_comes(
+        self, pick: int, new: bool, order_id: str, drawn: tuple[str, str], day: int
+    ) -> None:
+        """A charge, or its next revision: another quantity, price or day, or none."""
+        known = sorted(self.stamps.charges)
+        charge_id = self.stamps.new("C") if new or not known else self.pick(pick, known)
+        company, office, currency = domain.ORDERS[
+            self.stamps.charges.setdefault(charge_id, order_id)
+        ]
+        (quantity, price), on = drawn, domain.FIRST_DAY + timedelta(days=day)
+        revision = self.stamps.next(charge_id)
+        event = builders.charge(
+            charge_id,
+            revision,
+            billing_company=company,
+            node_id=office,
+            item_id=TRAVEL,
+            quantity=quantity,
+            price=price,
+            currency=currency,
+            service_date=str(on),
+            receipt="",
+            recoverable_tax=None,
+            markup=None,
+        )
+        self.send("charge-added", event)
+        charge = Charge(revision, company, office, currency, Decimal(quantity), Decimal(price), on)
+        self.reference.pricing.charge_comes(charge_id, charge)
         self.flow()
 
     @rule(
@@ -166,14 +215,25 @@ class AtsEvents(HistorySetup):
         ),
         billable=st.sampled_from([True, True, True, False]),
         office=st.sampled_from(["", "", *domain.OFFICES]),
+        retainer=domain.retainers,
+        refundable=st.booleans(),
     )
     def a_job_order_changes(
-        self, order_id: str, rates: dict[tuple[str, date], str], billable: bool, office: str
+        self,
+        order_id: str,
+        rates: dict[tuple[str, date], str],
+        billable: bool,
+        office: str,
+        retainer: str | None = None,
+        refundable: bool = False,
     ) -> None:
-        """Other rates, another office, no longer Filled.
+        """Other rates, another office, no longer Filled, another retainer.
 
         Open lines follow at once, invoiced ones keep what they cite.
         """
+        known = self.reference.pricing.orders[order_id]
+        known.retainer = None if retainer is None else Decimal(retainer)
+        known.refundable = refundable
         order = self.order(
             order_id,
             {("REG", domain.LONG_SINCE): "50", ("OT", domain.LONG_SINCE): "75.1255", **rates},

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.histories.reference.ledger import EDIT_MEETS_REVISION
 from tests.histories.reference.reference import Reference
+from tests.histories.reference.values import Document
 
 WANTED = (
     "invoice",
@@ -27,8 +28,19 @@ WANTED = (
     "credited to rebill",
     "issued again",
     "written off and taken back",
+    "retainer invoiced",
+    "retainer taken off a fee",
+    "fee given back",
+    "charge",
 )
 """What a hundred histories together must have met."""
+
+
+def _is_set_off(reference: Reference, document: Document) -> bool:
+    if document[0] != "placement":
+        return False
+    fees = reference.pricing.placements_of(document)
+    return bool(fees.fees) and bool(reference.pricing.orders[fees.order_id].retainer)
 
 
 def met(reference: Reference) -> Iterator[str]:
@@ -64,6 +76,11 @@ def met(reference: Reference) -> Iterator[str]:
             "forgiven": bool(page.written_off) and not page.open,
             "scheduled": any(one.line.effective > reference.today for one in page.open),
             "written off": bool(page.written_off),
+            "retainer invoiced": document[0] == "retainer" and bool(page.billed),
+            "retainer taken off a fee": _is_set_off(reference, document),
+            "fee given back": page.settled is not None
+            and any(line.credit_on for line in page.settled.lines),
+            "charge": document[0] == "charge" and bool(page.billed),
             "adjustment in force": (reference.pricing.papers[document].in_force or ("",))[0]
             not in ("", document[1]),
         }

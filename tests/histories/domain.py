@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shared.events.commands import AnyCommand
 from tests.builders import command
 from tests.histories.reference.billing import Company, Cycle, Way
+from tests.histories.reference.fees import GUARANTEE, RETAINER, TRAVEL
 
 FIRST_DAY = date(2026, 3, 9)
 WEEKS = [date(2026, 2, 22), date(2026, 3, 1), date(2026, 3, 8), date(2026, 3, 15)]
@@ -92,6 +93,10 @@ fees = st.lists(
     st.tuples(st.sampled_from(["100.01", "333.333", "1000", "0"]), st.sampled_from(PLANS)),
     max_size=2,
 )
+ends = st.none() | st.none() | st.integers(-1, 20)
+"""Days from the start of a placement to its end; before it, the worker never came."""
+retainers = st.none() | st.sampled_from(["0", "90.005", "500"])
+charges = st.tuples(st.sampled_from(["1", "2.5", "0"]), st.sampled_from(["12.50", "99.995"]))
 ways = st.builds(
     Way,
     payment=st.sampled_from(["", "net:7"]),
@@ -179,8 +184,26 @@ def commands() -> list[AnyCommand]:
         for name, values in COMPANIES.items()
     ]
     found.append(
-        command("set-catalog-item", item_id=ITEM, name="Direct hire", amount="1", currency="USD")
+        command(
+            "set-catalog-item",
+            item_id=ITEM,
+            name="Direct hire",
+            amount="1",
+            currency="USD",
+            guarantee=[{"until_day": day, "percent": str(each)} for day, each in GUARANTEE],
+        )
     )
+    found += [
+        command("set-catalog-item", item_id=RETAINER, name="Retainer", percent_of_salary="1"),
+        command(
+            "set-catalog-item",
+            item_id=TRAVEL,
+            name="Travel",
+            amount="1",
+            currency="USD",
+            product_kind="non-placement",
+        ),
+    ]
     return found + [
         command("set-time-group", time_group=name, **values) for name, values in TIME_GROUPS.items()
     ]

@@ -28,6 +28,7 @@ from tests.histories.compare import (
 from tests.histories.coverage import met
 from tests.histories.office import Office, Unbilled
 from tests.histories.reference.billing import ALWAYS, Narrowed, Node, Way
+from tests.histories.reference.fees import RETAINER
 from tests.histories.reference.ledger import Open
 from tests.histories.reference.pricing import Hours, Order, Sheet
 from tests.histories.reference.reference import Reference
@@ -169,10 +170,17 @@ class HistorySetup(RuleBasedStateMachine):
         if after != known.from_ats:
             known.from_ats = after
             known.rate_limiter()
+        revision = self.stamps.next(order_id)
+        self.reference.pricing.retainer_comes(order_id, revision)
         self.reference.pricing.rates_change(order_id)
+        retainer = None
+        if known.retainer is not None:
+            retainer = {"item_id": RETAINER, "amount": str(known.retainer)}
+            retainer |= {"refundable": known.refundable}
         return builders.requirement(
             order_id,
-            self.stamps.next(order_id),
+            revision,
+            retainer=retainer,
             billing_company=company,
             office_id=office or home,
             currency=currency,

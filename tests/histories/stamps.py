@@ -20,6 +20,7 @@ class Stamps:
     weeks: dict[str, date] = field(default_factory=dict)
     drawn: dict[str, list[Drawn]] = field(default_factory=dict)
     placements: dict[str, str] = field(default_factory=dict)
+    charges: dict[str, str] = field(default_factory=dict)
     _ids: Counter[str] = field(default_factory=Counter)
     _revisions: dict[str, int] = field(default_factory=dict)
     _late: Counter[str] = field(default_factory=Counter)

@@ -212,7 +212,7 @@ def _credits(
             line = (
                 one.line
                 if said is None
-                else replace(one.line, effective=said.effective, week=said.week)
+                else replace(one.line, effective=said.credit_on or said.effective, week=said.week)
             )
             found.append(Open(document, line, -taken, one, correction=True))
     assert not needed, f"{document}: {needed} would be credited beyond what was invoiced"

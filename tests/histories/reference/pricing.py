@@ -1,4 +1,4 @@
-"""Values of documents: which timesheet counts, holds, hours times the bill rate, fees by plan.
+"""Values of documents: which timesheet counts, holds, hours times the bill rate, charges.
 
 A document gets a new realization whenever its value changes. Lines on documents keep the rates
 that they cite.
@@ -7,11 +7,12 @@ that they cite.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.histories.reference.values import Document, Line, Pair, money, parts, short
+from tests.histories.reference.fees import Charge, Fees, instalments, retainer_line
+from tests.histories.reference.values import Document, Line, Pair, money, short
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 Rates = dict[tuple[str, date], Decimal]
@@ -32,6 +33,8 @@ class Order:
     revision: int = -1
     rate_books: list[Rates] = field(default_factory=lambda: [{}])
     confirmed: list[tuple[str, date, int]] = field(default_factory=list)
+    retainer: Decimal | None = None
+    refundable: bool = False
 
     @property
     def book(self) -> int:
@@ -89,18 +92,6 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Fees:
-    """A revision of a placement: fee id → amount and plan (percent, day)."""
-
-    revision: int
-    order_id: str
-    worker: str
-    start: date
-    currency: str
-    fees: tuple[tuple[str, str, Decimal, tuple[tuple[Decimal, int], ...]], ...]
-
-
-@dataclass(frozen=True)
 class Realization:
     """The value of a document, or that it is held.
 
@@ -121,6 +112,7 @@ class Paper:
 
     sheets: dict[str, dict[int, Sheet]] = field(default_factory=dict)
     placements: dict[int, Fees] = field(default_factory=dict)
+    charges: dict[int, Charge] = field(default_factory=dict)
     in_force: tuple[str, int] | None = None
     realizations: list[Realization] = field(default_factory=list)
     held: str = ""
@@ -153,6 +145,44 @@ class Pricing:
         if paper.in_force is None or fees.revision > paper.in_force[1]:
             paper.in_force = placement_id, fees.revision
             self.price(("placement", placement_id))
+            if self.orders[fees.order_id].retainer is not None:
+                self._price_retained(fees.order_id)
+
+    def charge_comes(self, charge_id: str, charge: Charge) -> None:
+        """The next revision of a charge."""
+        paper = self.papers.setdefault(("charge", charge_id), Paper())
+        paper.charges[charge.revision] = charge
+        paper.in_force = charge_id, charge.revision
+        self.price(("charge", charge_id))
+
+    def retainer_comes(self, order_id: str, revision: int) -> None:
+        """The next revision of a requirement that has a retainer, or had one."""
+        document = "retainer", order_id
+        if self.orders[order_id].retainer is not None or document in self.papers:
+            self.papers.setdefault(document, Paper()).in_force = order_id, revision
+
+    def placements_of(self, document: Document) -> Fees:
+        """The revision of a placement that is in force."""
+        paper = self.papers[document]
+        assert paper.in_force is not None
+        return paper.placements[paper.in_force[1]]
+
+    def _placed(self, order_id: str) -> dict[str, Fees]:
+        """The placements of a requirement, as they are in force."""
+        found = {}
+        for (kind, document_id), paper in self.papers.items():
+            if kind == "placement" and paper.in_force is not None:
+                fees = paper.placements[paper.in_force[1]]
+                if fees.order_id == order_id:
+                    found[document_id] = fees
+        return found
+
+    def _price_retained(self, order_id: str) -> None:
+        """Price what shares a retainer: its placements, then itself."""
+        for placement_id in sorted(self._placed(order_id)):
+            self.price(("placement", placement_id))
+        if ("retainer", order_id) in self.papers:
+            self.price(("retainer", order_id))
 
     def rates_change(self, order_id: str) -> None:
         """A changed requirement reprices the documents that ever named it."""
@@ -167,6 +197,7 @@ class Pricing:
             named |= {fees.order_id for fees in paper.placements.values() if fees.fees}
             if order_id in named and paper.in_force is not None:
                 self.price(document)
+        self._price_retained(order_id)
 
     # -- what it is worth
 
@@ -198,7 +229,18 @@ class Pricing:
         source_id, revision = paper.in_force
         if document[0] == "placement":
             fees = paper.placements[revision]
-            return (self._instalments(fees) if fees.fees else []), {}
+            order = self.orders[fees.order_id]
+            lines, _ = instalments(order, self._placed(fees.order_id), source_id)
+            return lines, {}
+        if document[0] == "charge":
+            return paper.charges[revision].lines(), {}
+        if document[0] == "retainer":
+            order = self.orders[source_id]
+            if order.retainer is None:
+                return [], {}
+            if "filled" not in {status.lower() for status, _ in order.statuses.values()}:
+                return "requirement_not_approved"
+            return [retainer_line(order, self._placed(source_id))], {}
         sheet = paper.sheets[source_id][revision]
         entries = [entry for entry in sheet.entries if entry.hours]
         if sheet.approved is False:
@@ -251,36 +293,6 @@ class Pricing:
                 )
             )
         return lines, basis
-
-    def _instalments(self, fees: Fees) -> list[Line]:
-        order = self.orders[fees.order_id]
-        lines = []
-        for fee_id, item_id, amount, plan in fees.fees:
-            whole = money(amount, fees.currency)
-            for at, share in enumerate(
-                parts(whole, [percent for percent, _ in plan], fees.currency)
-            ):
-                due = fees.start + timedelta(days=plan[at][1] - 1)
-                key = _text(["p", fee_id, item_id, at + 1])
-                worth = Pair(Decimal(1), share)
-                if share:
-                    lines.append(
-                        Line(
-                            key,
-                            ("p", item_id),
-                            order.company,
-                            order.office,
-                            fees.currency,
-                            worth,
-                            share,
-                            due,
-                            None,
-                            (due, due),
-                            fees.worker,
-                            "",
-                        )
-                    )
-        return sorted(lines, key=lambda line: line.key)
 
 
 def _text(key: list[Any]) -> str:

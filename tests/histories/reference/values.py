@@ -67,7 +67,8 @@ NOTHING = Pair()
 class Line:
     """One line of the value of a document.
 
-    `group`: the keys that inherit a snooze. `book`: the state of the rates.
+    `group`: the keys that inherit a snooze. `book`: the state of the rates. `credit_on`: the
+    effective date of its credits, if not that of the line.
     """
 
     key: str
@@ -84,6 +85,7 @@ class Line:
     po: str
     rates_of: tuple[str, str] | None = None
     book: int = 0
+    credit_on: date | None = None
 
     @property
     def said(self) -> "Line":

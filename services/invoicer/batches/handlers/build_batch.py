@@ -45,6 +45,10 @@ from shared.database import run_in_thread
 from shared.money import plain
 
 
+NOT_SHAPING = {"time_group", "emails", "attach", "mail_subject", "mail_text"}
+"""Terms that a batch does not depend on, or that have a setting of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
     """A batch that is selected and grouped, but not numbered.
@@ -92,7 +96,9 @@ class BatchPlan:
             },
             **{
                 f"terms of {name}": {
-                    field: value for field, value in terms.values.items() if field != "time_group"
+                    field: value
+                    for field, value in terms.values.items()
+                    if field not in NOT_SHAPING
                 }
                 for name, terms in self.decisions.own_terms.items()
             },
