@@ -292,3 +292,40 @@ async def test_what_a_batch_invoiced_is_not_loaded(firm: Biller) -> None:
     await firm.generate()
     assert (await load(firm, document()))["code"] == "invoiced_already"
     assert [each[3] for each in await firm.documents()] == ["2000"]
+
+
+async def test_a_loaded_line_with_a_discount_is_credited_with_its_part(firm: Biller) -> None:
+    """T-9 of 2,000.00 less 2.5 %, 390.00 tax: nothing is billed for its 40 h; 38 h are a credit of
+    100.00 − 2.50, tax 19.50 (domain-rules 12: "allowance per line", and credits of a part).
+    """
+    loaded = await load(firm, document("OLD-881", line(allowance="-50", tax="390")))
+    assert loaded["outcome"] == "accepted", loaded
+    await worth(firm, "40")
+    assert await firm.open("T-9") == []
+    await worth(firm, "38", 2)
+    await firm.generate()
+    assert [row[3:5] for row in await firm.documents()] == [("1950", "390"), ("-97.5", "-19.5")]
+    assert await balances(firm) == {
+        "OLD-881": ("2223", "partly credited"),
+        "INV-000001": ("0", "applied"),
+    }
+    await firm.check_seals()
+
+
+async def test_allowances_of_loaded_lines_are_checked(firm: Biller) -> None:
+    """A share above its amount, and a credit that gives back more than is left, are refused."""
+    above = await load(firm, document("OLD-1", line(allowance="2000.01", tax="800")))
+    assert above["code"] == "allowance_above_amount"
+    await load(firm, document("OLD-881", line(allowance="-50", tax="390")))
+    credit = line(1, quantity="-2", amount="-100", tax="-20", corrects_invoice="OLD-881",
+                  corrects_line=3)  # fmt: skip
+    for share in ("50.01", "-1"):
+        note = document("OLD-CN", credit | {"allowance": share}, document_type="credit-note")
+        assert (await load(firm, note))["code"] == "more_than_left"
+    note = document(
+        "OLD-CN", credit | {"allowance": "2.5", "tax": "-19.5"}, document_type="credit-note"
+    )
+    assert (await load(firm, note))["outcome"] == "accepted"
+    await worth(firm, "38")
+    assert await firm.open("T-9") == []
+    await firm.check_seals()

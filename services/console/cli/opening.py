@@ -129,7 +129,11 @@ def _read(run: Run, folder: Path) -> "tuple[list[AnyCommand], int]":
         rows = read_opening_lines(folder / LINES, problems)
     companies = {company for company, _ in rows.documents}
     known = run.read(
-        known_for_opening, companies, rows.names("account_name"), rows.names("requirement_id")
+        known_for_opening,
+        companies,
+        rows.names("account_name"),
+        rows.names("requirement_id"),
+        rows.occurrences,
     )
     documents = list(documents_of(rows, known, LINES, problems))
     commands += commands_of(documents, run.new_command, LINES, problems)

@@ -24,7 +24,9 @@ from shared.events.commands import AnyCommand
 from shared.money import plain
 
 SETTINGS, DEBTOR_TERMS = "settings.jsonl", "debtor-terms.jsonl"
-"""Commands; the terms of debtors name billing cycles, so they are sent after the settings."""
+ASSIGNMENTS, RETAINERS = "assignments.jsonl", "retainers.jsonl"
+"""Commands. The terms of debtors name billing cycles, and assignments name items of the catalog;
+what is decided about retainers comes after the placements that take something off them."""
 NewCommand = Callable[..., AnyCommand]
 ANSWERED = {"approval_level": "gate"}
 """Settings of a billing company with another name in the command."""
@@ -47,6 +49,20 @@ async def write_export(
     for file, commands in (
         (SETTINGS, await _settings(connection, new_command)),
         (DEBTOR_TERMS, await _terms(connection, new_command)),
+        (
+            ASSIGNMENTS,
+            [
+                new_command("set-assignment", **each)
+                for each in await export.assignments(connection)
+            ],
+        ),
+        (
+            RETAINERS,
+            [
+                new_command("settle-retainer", **each)
+                for each in await export.retainer_decisions(connection)
+            ],
+        ),
     ):
         records(file, (command.model_dump_json(exclude_none=True) for command in commands))
     for topic, bodies in (await export.fact_bodies(connection)).items():
@@ -61,15 +77,22 @@ async def write_export(
 
 async def _terms(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
     """The commands that set the terms of debtors, version by version."""
-    return [
-        new_command(
-            "set-debtor-terms",
-            billing_company=company["billing_company"],
-            **{name: value for name, value in version.items() if name != "to_date"},
-        )
-        for company in await companies.companies(connection)
-        for version in await debtors.debtor_terms(connection, company["billing_company"])
-    ]
+    commands = []
+    for company in await companies.companies(connection):
+        names: dict[str, set[str]] = {}
+        for version in await debtors.debtor_terms(connection, company["billing_company"]):
+            fields = {name: value for name, value in version.items() if name != "to_date"}
+            allowances = [
+                {name: value for name, value in each.items() if value}
+                for each in fields["allowances"] or ()
+            ]
+            # A version begins with the allowances of the one before it.
+            before = names.get(version["account_name"], set())
+            now = names[version["account_name"]] = {each["name"] for each in allowances}
+            fields |= {"allowances": allowances, "remove_allowances": sorted(before - now)}
+            fields["billing_company"] = company["billing_company"]
+            commands.append(new_command("set-debtor-terms", **fields))
+    return commands
 
 
 async def _settings(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -25,6 +25,7 @@ from services.console.importing.opening_columns import OPENING_LINES, OPENING_NU
 from services.console.queries.opening import OpeningFacts
 from shared.events.commands import AnyCommand, OpeningDocument, OpeningLine
 from shared.money import plain
+from shared.terms import DocumentKind, listed
 
 LINES, NUMBERS = OPENING_FILES = ("opening-lines.csv", "opening-numbers.csv")
 COMMAND_BYTES = 500_000
@@ -57,6 +58,16 @@ class OpeningRows:
         """All values of a column."""
         rows = (row for rows in self.documents.values() for row in rows)
         return {row.values[column] for row in rows if row.values.get(column)}
+
+    @property
+    def occurrences(self) -> set[str]:
+        """The ids of the occurrences of assignments."""
+        rows = (row.values for rows in self.documents.values() for row in rows)
+        return {
+            values["document_id"]
+            for values in rows
+            if values.get("document_kind") == "assignment" and values.get("document_id")
+        }
 
 
 def read_opening_lines(path: Path, problems: Problems) -> OpeningRows:
@@ -188,14 +199,20 @@ def _line(
 
 
 def _wrong_figures(line: dict[str, Any], of_currency: str) -> Iterable[tuple[str, str]]:
-    """Typing mistakes: figures that do not go together, beyond what another rounding explains."""
+    """Typing mistakes: figures that do not go together, beyond what another rounding explains.
+
+    A line with a given key comes from an export: it may be edited, or take an amount off a fee.
+    """
+    if line.get("line_key"):
+        return
     expected = line["quantity"] * line["unit_price"]
     if _differs(line["amount"], expected):
         product = f"{plain(line['quantity'])} × {plain(line['unit_price'])}"
         yield "amount", f"is {plain(line['amount'])}, but {product} is {plain(expected)}"
-    tax = line["amount"] * line["tax_rate"] / 100
+    net = line["amount"] + line.get("allowance", ZERO)
+    tax = net * line["tax_rate"] / 100
     if _differs(line["tax"], tax):
-        base = f"{plain(line['tax_rate'])} % of {plain(line['amount'])} {of_currency}"
+        base = f"{plain(line['tax_rate'])} % of {plain(net)} {of_currency}"
         yield "tax", f"is {plain(line['tax'])}, but {base} is {plain(tax)}"
 
 
@@ -210,27 +227,37 @@ def _add_key(
     kind = line.get("document_kind")
     if kind is None:
         if line.get("document_id"):
-            yield "document_kind", "is missing: timesheet, placement or charge"
+            yield "document_kind", f"is missing: {listed(get_args(DocumentKind))}"
         return
     needed = {
         "timesheet": ("document_id", "requirement_id", "time_type", "week_ending"),
-        "placement": ("document_id", "item_id"),
-        "charge": ("document_id", "item_id"),
-    }[kind]
+    }.get(kind, ("document_id", "item_id"))
     missing = [column for column in needed if not line.get(column)]
     if missing:
         for column in missing:
             yield column.removesuffix("_id") if column == "item_id" else column, "is missing"
         return
+    if kind == "assignment":
+        # A later price changes what is loaded only if it is confirmed: the line cites its terms.
+        line["rate_book"] = known.occurrences.get(line["document_id"], 0)
     if line.get("line_key"):
         yield from _add_given_key(line, kind, known)
         return
     if kind == "timesheet":
         yield from _add_time_key(line, company, known)
         return
-    item = line["item_id"]
-    key = ["p", values.get("fee") or item, item, values.get("instalment", 1)]
-    line["line_key"] = _key(key if kind == "placement" else ["p", "charge", item, 1])
+    item, number = line["item_id"], values.get("instalment", 1)
+    keys: dict[str, list[Any]] = {
+        "placement": ["p", values.get("fee") or item, item, number],
+        "assignment": [
+            "p",
+            kind,
+            item,
+            number,
+            f"{plain(line['unit_price'])} {values['currency']}",
+        ],
+    }
+    line["line_key"] = _key(keys.get(kind, ["p", kind, item, 1]))
 
 
 def _add_given_key(

@@ -1,6 +1,7 @@
 """The columns of the files of opening data."""
 
 from collections.abc import Callable
+from typing import get_args
 
 from services.console.importing.cells import (
     amount,
@@ -15,6 +16,7 @@ from services.console.importing.cells import (
 )
 from services.console.importing.command_lines import Columns, FileColumn
 from services.console.importing.terms import yes
+from shared.terms import DocumentKind
 
 
 def _one_of(*words: str) -> Callable[[str], str | None]:
@@ -53,17 +55,19 @@ OPENING_LINES: Columns = {
     "paid": FileColumn(optional_amount, "what was paid of the document, tax included; empty: 0"),
     "line": FileColumn(_whole_number, "number of the line; empty: the next one", "line_no"),
     "document_kind": FileColumn(
-        _one_of("timesheet", "placement", "charge"),
+        _one_of(*get_args(DocumentKind)),
         "what the line bills; empty: nothing that is known, a balance only",
     ),
-    "document_id": FileColumn(optional(identifier), "id of the timesheet, placement or charge"),
+    "document_id": FileColumn(
+        optional(identifier), "its id; of a retainer the requirement, of an assignment ID@DUE-DATE"
+    ),
     "requirement_id": FileColumn(optional(identifier), "requirement of a timesheet"),
     "time_type": FileColumn(optional(code), "time type of a timesheet, e.g. REG"),
     "worker_id": FileColumn(optional(identifier), "the worker"),
     "week_ending": FileColumn(optional(day), "last day of a timesheet's week"),
     "service_from": FileColumn(optional(day), "first day billed; empty: six days before the last"),
     "service_to": FileColumn(optional(day), "last day billed; empty: week ending or invoice date"),
-    "item": FileColumn(optional(identifier), "item of a placement or charge", "item_id"),
+    "item": FileColumn(optional(identifier), "item of a product", "item_id"),
     "fee": FileColumn(optional(identifier), "fee of a placement; empty: that of the item"),
     "instalment": FileColumn(_whole_number, "number of a placement's instalment; empty: 1"),
     "line_key": FileColumn(
@@ -77,7 +81,12 @@ OPENING_LINES: Columns = {
     ),
     "quantity": FileColumn(optional_quantity, "hours or pieces; of credits negative; empty: 1"),
     "price": FileColumn(optional_amount, "price of one; empty: the amount", "unit_price"),
-    "amount": FileColumn(amount, "net amount of the line; of credits negative"),
+    "amount": FileColumn(
+        amount, "amount of the line before allowances and tax; of credits negative"
+    ),
+    "allowance": FileColumn(
+        optional_amount, "the line's share of discounts (negative) and surcharges; empty: 0"
+    ),
     "tax_code": FileColumn(optional(code), "tax code of the line"),
     "tax_rate": FileColumn(optional_amount, "percent of tax; empty: 0"),
     "tax": FileColumn(optional_amount, "tax of the line; of credits negative; empty: 0"),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch, with_positions
+from shared.stored import as_json
 
 LINES_AT_ONCE = 1_000
 
@@ -47,6 +48,42 @@ async def operator_rates(connection: ReadConnection) -> list[Row]:
         "SELECT requirement_id, time_type, effective_from, unit_price AS bill_rate"
         " FROM fee_realizer.console_bill_rate WHERE source = 'command' AND until_book IS NULL"
         " ORDER BY requirement_id, time_type, effective_from",
+    )
+
+
+async def assignments(connection: ReadConnection) -> list[dict[str, Any]]:
+    """What is assigned from each date on, as fields of the command set-assignment.
+
+    One that ended before it was due is left out: it could not be set again. What a later version
+    follows keeps its own end, because the later one replaces the rest of it.
+    """
+    rows = await fetch(connection, SQL["assignments_set"])
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        schedule = as_json(row["schedule"])
+        months = {1: "monthly_day", 3: "quarterly_day"}.get(schedule["months"])
+        due = {months: schedule["day"]} if months else {"dates": schedule["dates"]}
+        names = ("assignment_id", "billing_company", "from_date")
+        until = row["last_date" if row["is_last"] else "until_date"]
+        found.append(
+            {name: row[name] for name in names}
+            | as_json(row["terms"])
+            | due
+            | {"until_date": until}
+        )
+    return found
+
+
+async def retainer_decisions(connection: ReadConnection) -> list[Row]:
+    """What operators decided about retainers, as fields of the command settle-retainer.
+
+    Only whole decisions: the command decides about all that no fee takes.
+    """
+    return await fetch(
+        connection,
+        "SELECT requirement_id, CASE WHEN kept > 0 THEN 'keep' ELSE 'credit' END AS excess"
+        " FROM fee_realizer.console_retainer"
+        " WHERE undecided = 0 AND (kept > 0) <> (credited > 0) ORDER BY requirement_id",
     )
 
 

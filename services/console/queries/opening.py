@@ -30,12 +30,14 @@ class KnownRequirement(NamedTuple):
 
 @dataclass(slots=True)
 class OpeningFacts:
-    """What is known of what the files name. Rates are by requirement and time type, by date."""
+    """What is known of what the files name. Rates are by requirement and time type, by
+    date; of the occurrences of assignments the revision in force."""
 
     companies: set[str] = field(default_factory=set)
     account_names: set[str] = field(default_factory=set)
     requirements: dict[str, KnownRequirement] = field(default_factory=dict)
     rates: dict[tuple[str, str], list[KnownRate]] = field(default_factory=dict)
+    occurrences: dict[str, int] = field(default_factory=dict)
 
 
 async def known_for_opening(
@@ -43,6 +45,7 @@ async def known_for_opening(
     companies: Collection[str],
     account_names: Collection[str],
     requirement_ids: Collection[str],
+    occurrences: Collection[str] = (),
 ) -> OpeningFacts:
     """What is known of these ids and names; of two rates from one date, that of a command."""
     known = OpeningFacts()
@@ -85,4 +88,12 @@ async def known_for_opening(
         ):
             key = (row.pop("requirement_id"), row.pop("time_type"))
             known.rates.setdefault(key, []).append(KnownRate(**row))
+    for chunk in in_chunks(occurrences):
+        rows = await fetch(
+            connection,
+            "SELECT document_id, revision FROM fee_realizer.console_document"
+            " WHERE document_kind = 'assignment' AND document_id = ANY(CAST(:ids AS text[]))",
+            ids=chunk,
+        )
+        known.occurrences |= {row["document_id"]: row["revision"] for row in rows}
     return known

@@ -290,6 +290,15 @@ SELECT (SELECT count(*) FROM fee_realizer.console_pricing_queue) AS pricing_queu
         LEFT JOIN invoicer.console_settled_document s USING (document_kind, document_id)
         WHERE coalesce(s.realization_no, 0) < l.realization_no) AS in_flight
 
+-- name: assignments_set
+-- What is assigned from each date on. One that ended without an occurrence is left out: occurrences
+-- are made 366 days ahead.
+SELECT assignment_id, billing_company, from_date, until_date, last_date, schedule, terms,
+  row_number() OVER (PARTITION BY assignment_id ORDER BY from_date DESC) = 1 AS is_last
+FROM fee_realizer.console_assignment
+WHERE occurrences > 0 OR last_date IS NULL OR last_date > CURRENT_DATE + 366
+ORDER BY assignment_id, from_date
+
 -- name: billed_lines
 -- The lines of closed documents with the columns of opening data. A credit counts as written off
 -- while its write-off was not taken back.
@@ -299,7 +308,8 @@ SELECT i.billing_company, i.invoice_number, i.document_type, i.invoice_date, i.d
   CASE WHEN NOT b.balance THEN l.document_id END AS document_id,
   CASE WHEN NOT b.balance THEN l.line_key END AS line_key, l.unit,
   l.requirement_id, l.time_type, l.worker_id, l.week_ending, l.service_from, l.service_to,
-  l.item_id, l.project, l.cost_center, i.po_number, l.quantity, l.unit_price, l.amount, l.tax_code,
+  l.item_id, l.project, l.cost_center, i.po_number, l.quantity, l.unit_price, l.amount,
+  nullif(l.allowance_amount, 0) AS allowance, l.tax_code,
   l.tax_rate, l.tax_amount AS tax, l.description, l.corrects_invoice,
   l.corrects_line_no AS corrects_line,
   CASE WHEN l.derivation -> 'credit' ->> 'to' = 'write-off' AND NOT EXISTS (

@@ -24,11 +24,11 @@ from services.invoicer.invoices.store.closing import Batch, NumberedDocument
 from services.invoicer.lines.rules import DocKey
 from services.invoicer.lines.store import lines
 from services.invoicer.lines.store.lines import OpenedLine
-from services.invoicer.opening import rules
 from services.invoicer.opening import store as opening
-from services.invoicer.opening.rules import (
+from services.invoicer.opening.rules import documents as rules
+from services.invoicer.opening.rules.corrections import Corrected
+from services.invoicer.opening.rules.documents import (
     NOT_REALIZED,
-    Corrected,
     Loaded,
     OpeningPayment,
     PreparedDocument,

@@ -1,7 +1,8 @@
 """What opening data reads and writes: documents loaded before, their lines for closing, payments.
 
 A loaded document closes like those of a batch: `invoices.store.closing` reads the temporary tables
-`selected_line` and `line_location`, which are filled here.
+`selected_line` and `line_location`, and `line_allowance` if there are allowances, which are filled
+here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.lines.rules import DocKey, QuantityAmount
-from services.invoicer.opening.rules import (
+from services.invoicer.opening.rules.documents import (
     DebtorNode,
     Loaded,
     OpeningPayment,
@@ -105,6 +106,15 @@ async def select_lines(connection: AsyncConnection, prepared: Sequence[PreparedD
     )
     if selected != len(lines):
         raise AssertionError(f"{selected} lines selected of {len(lines)} opening lines")
+    shares = [(group_no, line) for group_no, _, line in lines if line.allowance]
+    if shares:
+        await run(
+            connection,
+            _QUERIES["line_allowances"],
+            group_no=[group_no for group_no, _ in shares],
+            line_no=[line.line_no for _, line in shares],
+            shares=[line.allowance for _, line in shares],
+        )
 
 
 async def add_payments(connection: AsyncConnection, payments: Sequence[OpeningPayment]) -> None:

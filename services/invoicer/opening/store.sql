@@ -32,3 +32,11 @@ JOIN invoicer.pay_line p ON p.document_id = s.document_id AND p.document_kind = 
   AND p.derivation -> 'opening' ->> 'line' = s.own_line
 JOIN line_location n ON n.debtor_node = s.node AND n.debtor_level = s.level
 ORDER BY s.group_no, s.line_no
+
+-- name: line_allowances
+-- the shares of the lines in the allowances of their documents
+CREATE TEMP TABLE line_allowance ON COMMIT DROP AS
+SELECT k.pay_line_id, s.allowance
+FROM unnest(CAST(:group_no AS bigint[]), CAST(:line_no AS integer[]), CAST(:shares AS numeric[]))
+  AS s(group_no, line_no, allowance)
+JOIN selected_line k USING (group_no, line_no)

@@ -1,5 +1,6 @@
 """Commands that load what another system billed before: opening data."""
 
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -19,6 +20,7 @@ from shared.events.field_types import (
     Word,
     wrong,
 )
+from shared.money import ZERO
 from shared.terms import DocumentKind, DocumentType, LineKind
 
 LINES_AT_MOST = 5_000
@@ -30,9 +32,11 @@ class OpeningLine(Message):
     """A line of a document of the old system, with the number that it has there.
 
     `line_key` is the key that realizations of the source document have for it; without a document
-    the line is a balance only. Amounts of credits are negative. A line that `corrects` a line of a
-    loaded invoice takes its document, key, price and tax rate from it. What it takes off is billed
-    again as long as the document is worth it, unless it was `written_off`.
+    the line is a balance only. Amounts of credits are negative. `allowance` is the line's share of
+    the discounts (negative) and surcharges of the document; tax is on the amount with it. A line
+    that `corrects` a line of a loaded invoice takes its document, key, price and tax rate from it.
+    What it takes off is billed again as long as the document is worth it, unless it was
+    `written_off`.
     """
 
     line_no: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -47,6 +51,7 @@ class OpeningLine(Message):
     tax_code: CodeOrNone = ""
     tax_rate: Percent
     tax: Amount
+    allowance: Annotated[Amount, Field(exclude_if=not_)] = ZERO
     service_from: Day
     service_to: Day
     week_ending: Day | None = None

@@ -70,8 +70,8 @@ CREATE VIEW fee_realizer.console_charge AS
 -- schedule, and the occurrences of that time.
 CREATE VIEW fee_realizer.console_assignment AS
   SELECT v.assignment_id, a.billing_company, v.version, v.from_date,
-    least(v.until_date, n.last_date) AS last_date, v.schedule, v.terms, v.actor, v.reason,
-    v.set_at,
+    v.until_date, least(v.until_date, n.last_date) AS last_date, v.schedule, v.terms, v.actor,
+    v.reason, v.set_at,
     count(o.due_date) AS occurrences, count(d.hold_code) AS held,
     count(o.due_date) FILTER (WHERE EXISTS (
       SELECT FROM fee_realizer.rate_impact i

@@ -13,12 +13,12 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.invoicer.credits.rules import IssuedDocument, IssuedLine
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.invoices.rules.numbers import OPENING_SERIES, Series
-from services.invoicer.invoices.rules.totals import TaxPart
+from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart, allowances_of
 from services.invoicer.lines.rules import NOTHING, DocKey, NewLine, QuantityAmount
+from services.invoicer.opening.rules.corrections import FIX, Corrected, corrected_by
 from services.invoicer.settlement.rules.snoozes import snooze_group
 from shared.errors import Refused
 from shared.events.commands import OpeningDocument, OpeningLine
@@ -27,7 +27,8 @@ from shared.money import ZERO, plain, rounded
 
 NOT_REALIZED = 0
 """The realization number of a source document of which only opening data is known."""
-FIX = "correct the file and import it again"
+ALLOWANCE = "discounts and surcharges"
+"""Names the allowances of a loaded document: the old names are not known."""
 
 
 class Loaded(NamedTuple):
@@ -58,15 +59,10 @@ class DebtorNode(NamedTuple):
     level: int
 
 
-class Corrected(NamedTuple):
-    """A loaded document that others correct, and its lines by number."""
-
-    issued: IssuedDocument
-    lines: Mapping[int, IssuedLine]
-
-
 class PreparedLine(NamedTuple):
-    """A line to close: its source document, the pay line, its tax and its debtor node."""
+    """A line to close: its source document, the pay line, its tax, its debtor node, and its share
+    of allowances.
+    """
 
     document: DocKey
     line_no: int
@@ -77,6 +73,7 @@ class PreparedLine(NamedTuple):
     node: DebtorNode
     corrects_invoice: str | None
     written_off: bool = False
+    allowance: Decimal = ZERO
 
 
 class PreparedDocument(NamedTuple):
@@ -138,7 +135,7 @@ def _check(document: OpeningDocument, today: date) -> None:
             f"{number} is dated {document.invoice_date}, after today, {today}",
             FIX,
         )
-    total = sum((line.amount + line.tax for line in document.lines), ZERO)
+    total = sum((line.amount + line.allowance + line.tax for line in document.lines), ZERO)
     wrong_sign = total < 0 if document.document_type == "invoice" else total > 0
     if wrong_sign:
         raise Refused(
@@ -152,13 +149,21 @@ def _check(document: OpeningDocument, today: date) -> None:
 
 def _check_line(number: str, currency: str, line: OpeningLine) -> None:
     where = f"line {line.line_no} of {number}"
-    for name, value in (("amount", line.amount), ("tax", line.tax)):
+    amounts = {"amount": line.amount, "tax": line.tax, "allowance": line.allowance}
+    for name, value in amounts.items():
         if value != rounded(value, currency):
             raise Refused(
                 "too_many_decimals",
                 f"{where}: {name} {plain(value)} is no amount of {currency}",
                 FIX,
             )
+    if abs(line.allowance) > abs(line.amount):
+        raise Refused(
+            "allowance_above_amount",
+            f"{where}: allowance {plain(line.allowance)} is more than its amount,"
+            f" {plain(line.amount)}",
+            FIX,
+        )
     if line.line_key:
         try:
             snooze_group(line.line_key)
@@ -198,7 +203,7 @@ def prepare(
     lines: list[PreparedLine] = []
     for line in sorted(document.lines, key=lambda each: each.line_no):
         if line.corrects_invoice:
-            of = _corrected(document, line, corrected)
+            of = corrected_by(document, line, corrected)
             terms = of.issued.terms
             lines.append(_credit(document, line, of, digest))
         else:
@@ -207,7 +212,7 @@ def prepare(
     for each in lines:
         key = (each.tax_code, each.tax_rate)
         part = parts.get(key, TaxPart(*key, ZERO, ZERO))
-        amount = each.new.realized.amount
+        amount = each.new.realized.amount + each.allowance
         parts[key] = part._replace(net=part.net + amount, tax=part.tax + each.tax)
     group = Group(
         group_no=group_no,
@@ -221,8 +226,23 @@ def prepare(
         service_from=min(each.new.realized.service_from for each in lines),
         service_to=max(each.new.realized.service_to for each in lines),
         tax_parts=tuple(parts[key] for key in sorted(parts)),
+        allowances=_allowances(lines),
     )
     return PreparedDocument(document, Document(group, document.document_type), lines)
+
+
+def _allowances(lines: Sequence[PreparedLine]) -> tuple[AllowancePart, ...]:
+    """Return the allowances of a document: what its own lines have, and what credits give back."""
+    found: dict[tuple[str, str, Decimal], AllowancePart] = {}
+    for each in lines:
+        if each.allowance:
+            name = allowances_of(each.corrects_invoice) if each.corrects_invoice else ALLOWANCE
+            key = (name, each.tax_code, each.tax_rate)
+            part = found.get(key, AllowancePart(*key, ZERO, None, ZERO))
+            found[key] = part._replace(
+                base=part.base + each.new.realized.amount, amount=part.amount + each.allowance
+            )
+    return tuple(found[key] for key in sorted(found))
 
 
 def _billed(
@@ -271,6 +291,7 @@ def _billed(
         line.tax,
         node,
         None,
+        allowance=line.allowance,
     )
 
 
@@ -284,52 +305,6 @@ def _derivation(document: OpeningDocument, line: OpeningLine, digest: str) -> di
             "digest": digest,
         },
     }
-
-
-def _corrected(
-    document: OpeningDocument, line: OpeningLine, corrected: Mapping[str, Corrected]
-) -> Corrected:
-    """Return the loaded invoice that a line corrects, if the line fits it."""
-    where = f"line {line.line_no} of {document.invoice_number}"
-    of = corrected.get(line.corrects_invoice)
-    if of is None or line.corrects_line is None or line.corrects_line not in of.lines:
-        raise Refused(
-            "unknown_invoice",
-            f"{where} corrects {line.corrects_invoice} line {line.corrects_line}, which is not"
-            " loaded",
-            "load the invoice first, or leave out what the line corrects",
-        )
-    original, issued = of.lines[line.corrects_line], of.issued
-    same = (issued.account_name, issued.currency, issued.po_number) == (
-        document.account_name,
-        document.currency,
-        document.po_number,
-    )
-    if not same or (original.tax_code, original.tax_rate) != (line.tax_code, line.tax_rate):
-        raise Refused(
-            "unlike_corrected",
-            f"{where} has another debtor, currency, PO number, tax code or tax rate than"
-            f" {line.corrects_invoice} line {line.corrects_line}",
-            FIX,
-        )
-    left, taken = original.remaining, QuantityAmount(line.quantity, line.amount)
-    tax_left = original.tax + original.tax_credited
-    wrong_sign = taken.quantity > 0 or taken.amount > 0 or line.tax > 0
-    if original.is_credit or wrong_sign or (left + taken).above_zero() != left + taken:
-        raise Refused(
-            "more_than_left",
-            f"{where} takes {plain(taken.quantity)} and {plain(taken.amount)} off"
-            f" {line.corrects_invoice} line {line.corrects_line}, of which"
-            f" {plain(left.quantity)} and {plain(left.amount)} are left",
-            FIX,
-        )
-    if tax_left + line.tax < 0:
-        raise Refused(
-            "more_than_left",
-            f"{where} takes {plain(line.tax)} tax, {plain(tax_left)} are left",
-            FIX,
-        )
-    return of
 
 
 def _credit(
@@ -355,6 +330,7 @@ def _credit(
         DebtorNode(original.node, original.level),
         line.corrects_invoice,
         line.written_off,
+        line.allowance,
     )
 
 
@@ -366,7 +342,9 @@ def after_corrections(of: Corrected, lines: Sequence[PreparedLine]) -> Corrected
             before = left[each.new.corrects[1]]
             taken = QuantityAmount(each.new.realized.quantity, each.new.realized.amount)
             left[each.new.corrects[1]] = before._replace(
-                credited=before.credited + taken, tax_credited=before.tax_credited + each.tax
+                credited=before.credited + taken,
+                tax_credited=before.tax_credited + each.tax,
+                allowance_credited=before.allowance_credited + each.allowance,
             )
     return of._replace(lines=left)
 

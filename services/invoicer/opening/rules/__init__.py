@@ -1,0 +1,1 @@
+"""Decides: functions over frozen values; today, rates and numbers are arguments."""
