@@ -54,11 +54,11 @@ def compose(
 
 
 def _forms(wanted: Sequence[str], printed: PrintedDocument) -> list[str]:
-    """Return the kinds of attachments. Timesheets that a PDF does not show go beside it."""
+    """Return the kinds of attachments. Timesheets that a PDF does not show are a file."""
     document, timesheets = printed.document, printed.timesheets
     forms = [each for each in wanted if each != TIMESHEETS]
-    beside = document.buyer.timesheets and "pdf" in forms and not appended(document, timesheets)
-    return [*forms, TIMESHEETS] if timesheets and (TIMESHEETS in wanted or beside) else forms
+    separate = document.buyer.timesheets and "pdf" in forms and not appended(document, timesheets)
+    return [*forms, TIMESHEETS] if timesheets and (TIMESHEETS in wanted or separate) else forms
 
 
 def _one_line(text: str) -> str:
