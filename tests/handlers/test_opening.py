@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from services.console.cli.explaining import _origin as shown_origin
+from services.console.queries.explanations import explain_pay_line
+from services.console.queries.snapshot import open_snapshot
 from tests.builders import realization, realization_line, time_key
 from tests.handlers.billed import Biller, biller
 
@@ -329,3 +332,24 @@ async def test_allowances_of_loaded_lines_are_checked(firm: Biller) -> None:
     await worth(firm, "38")
     assert await firm.open("T-9") == []
     await firm.check_seals()
+
+
+async def test_why_not_names_the_old_number_before_the_document_arrives(firm: Biller) -> None:
+    """`why-not` of a timesheet that only opening data knows: it is invoiced, not unknown."""
+    await load(firm, document())
+    answer = await firm.tell("explain", document_id="T-9")
+    assert answer["message"] == "T-9 is invoiced: OLD-881"
+    assert answer["details"]["reason"] == "invoiced"
+    await firm.tell("credit-invoice", invoice_number="OLD-881", lines=[], to="write-off")
+    answer = await firm.tell("explain", document_id="T-9")
+    assert answer["message"].startswith("T-9 is invoiced: OLD-881; credited in full on INV-000001;")
+    assert (await firm.tell("explain", document_id="T-8"))["details"]["reason"] == "not_known"
+
+
+async def test_why_says_that_a_line_was_loaded(firm: Biller, database: str) -> None:
+    """No revision and no realization are known of it: `why` does not print None."""
+    await load(firm, document())
+    ((pay_line_id,),) = await firm.rows("SELECT pay_line_id FROM invoicer.pay_line")
+    async with open_snapshot(database) as connection:
+        found = await explain_pay_line(connection, pay_line_id)
+    assert shown_origin(found["document"]) == {"document": "timesheet T-9, loaded as opening data"}

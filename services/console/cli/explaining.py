@@ -59,15 +59,13 @@ def why(
     )
     unit_price = written_price(line["unit_price"], line["currency"])
     price = f"{fact(line['quantity'])} {line['unit']} × {unit_price}"
-    source = f"{document['document_kind']} {document['document_id']}"
     service = f"service {line['service_from']} to {line['service_to']}"
     facts = {
         "value": f"{price} → {fact(line['amount'])} {line['currency']}",
         "effective": f"{line['effective_date']}, {service}",
         "is": _location(found["place"]),
         "allowances": _allowances(found["place"], line["currency"]),
-        "document": f"{source}, {document['source_id']} revision {document['revision']}",
-        "realization": f"{document['realization_no']} ({document['cause']})",
+        **_origin(document),
         "line key": document["line_key"],
         "rate": _rate(found["rate"]) if found["rate"] else "",
     }
@@ -88,6 +86,17 @@ def _show_billto(screen: Screen, billto: dict[str, Any]) -> None:
     else:
         node = f"{billto['level']} {billto['node']} ({billto['name']})"
         screen.say(f"{payer}: {node}, {billto['as']}")
+
+
+def _origin(document: dict[str, Any]) -> dict[str, str]:
+    """The source document, its revision and its realization; opening data has neither of both."""
+    source = f"{document['document_kind']} {document['document_id']}"
+    if not document["realization_no"]:
+        return {"document": f"{source}, loaded as opening data"}
+    return {
+        "document": f"{source}, {document['source_id']} revision {document['revision']}",
+        "realization": f"{document['realization_no']} ({document['cause']})",
+    }
 
 
 def _rate(rate: dict[str, Any]) -> str:

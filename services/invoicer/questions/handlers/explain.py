@@ -81,11 +81,7 @@ async def _about_document(
         )
         return _answer(explanation, [document_id], document_id=document_id)
     if state is None:
-        explanation = Explanation(
-            "not_known",
-            f"document {document_id} is unknown",
-            "check that the ATS sent it: `backoffice dead-letters list`, `backoffice lag`",
-        )
+        explanation = await _not_received(connection, document_id)
         return _answer(explanation, [document_id], document_id=document_id)
     ids = {"document_id": state.document_id, "document_kind": state.document_kind}
     blocked = _blocked(state)
@@ -104,6 +100,21 @@ async def _about_document(
         {"pay_line_id": line_id, "reason": each.reason} for line_id, each in explained.items()
     ]
     return _answer(explanation, [state.document_id], **ids, lines=listed[:MOST_LINES])
+
+
+async def _not_received(connection: AsyncConnection, document_id: str) -> Explanation:
+    """Explain a document of which nothing is known, or only that another system billed it."""
+    loaded = [
+        line for line in await store.loaded_lines(connection, document_id) if line.invoice_number
+    ]
+    if loaded:
+        forgiven = await store.forgiven_of(connection, loaded[0].document_kind, document_id)
+        return _on_documents(document_id, loaded, forgiven)
+    return Explanation(
+        "not_known",
+        f"document {document_id} is unknown",
+        "check that the ATS sent it: `backoffice dead-letters list`, `backoffice lag`",
+    )
 
 
 async def _without_open_lines(

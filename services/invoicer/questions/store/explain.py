@@ -47,6 +47,13 @@ async def lines_of_document(
     return await rows(connection, query, id=document_id, kind=document_kind)
 
 
+async def loaded_lines(connection: AsyncConnection, document_id: str) -> list[Any]:
+    """Return the lines of a document that opening data brought, with the place of each."""
+    return await rows(
+        connection, QUERIES["lines"].format(condition="p.document_id = :id"), id=document_id
+    )
+
+
 async def line_of(connection: AsyncConnection, pay_line_id: int) -> Any | None:
     """Return one line, with its place."""
     query = QUERIES["lines"].format(condition="p.pay_line_id = :id")
