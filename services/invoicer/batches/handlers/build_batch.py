@@ -44,7 +44,6 @@ from shared.clock import today_of
 from shared.database import run_in_thread
 from shared.money import plain
 
-
 NOT_SHAPING = {"time_group", "emails", "attach", "mail_subject", "mail_text"}
 """Terms that a batch does not depend on, or that have a setting of their own."""
 
