@@ -14,7 +14,7 @@ Body = dict[str, Any]
 Firm = dict[str, Any]
 
 FILLED = {"Placed", "Filled", "Covered"}
-"""The statuses of a job order of which timesheets are billed."""
+"""The statuses of a JobOrder of which timesheets are billed."""
 POSITIONS = {"Temporary": "Temp", "Contract To Hire": "Contract"}
 """Employment types that have another name with us; timesheets of Temp and Contract are billed."""
 APPROVED = {"Approved", "Completed"}
