@@ -141,10 +141,11 @@ async def once(bridge: Any, firm: dict[str, Any]) -> int:
 
 
 async def published(*topics: str) -> list[tuple[str, Any]]:
-    """Topic and message of every record, read as the services read it, by topic and offset."""
+    """Topic and message of every record, read as the services read it, by topic and key."""
     found = []
     for topic in topics or TOPICS:
-        for record in await records_of(topic):
+        # Partitions are read in any order; records of one key keep theirs.
+        for record in sorted(await records_of(topic), key=lambda one: one.key):
             message = EVENT_MODELS[topic].model_validate_json(record.value)
             assert record.key.decode() == str(next(iter(message.model_dump().values())))
             found.append((topic, message))
