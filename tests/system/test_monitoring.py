@@ -56,6 +56,14 @@ INSERT INTO arg_sync.connection
 VALUES ('gl-us', 'tryton', :company, '{"base_url": "http://127.0.0.1:9", "database": "t"}', true,
   'connected', 'pat', now())"""
 MAPPING = "INSERT INTO arg_sync.mapping VALUES ('gl-us', 'account', '', '4000', 'pat', now())"
+MAIL_ACCOUNT = """
+INSERT INTO arg_sync.mail_account (billing_company, settings, state, actor, changed_at)
+VALUES (:company, '{}', 'ready', 'pat', now())"""
+MAIL = """
+INSERT INTO arg_sync.mail (billing_company, invoice_id, batch_id, invoice_number, document_type,
+  account_name, address, subject, content, attach, message_id, state, next_attempt_at, queued_at)
+VALUES (:company, 1, 'B', 'INV-1', 'invoice', 'Mercy', 'ap@mercy.example', 's', 'c', '{pdf}', 'm',
+  'sent', now(), now())"""
 AN_HOUR_MS = 3_600_000
 
 
@@ -203,6 +211,8 @@ async def test_every_panel_has_a_series_and_alerts_fire_and_clear(
     async with engine_of("owner").begin() as connection:
         await RowInserter(connection).run(CONNECTION, company=COMPANY)
         await RowInserter(connection).run(MAPPING)
+        await RowInserter(connection).run(MAIL_ACCOUNT, company=COMPANY)
+        await RowInserter(connection).run(MAIL, company=COMPANY)
     (tmp_path / "prometheus").mkdir()
     async with (
         prometheus(tmp_path / "prometheus") as server,
