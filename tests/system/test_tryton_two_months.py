@@ -141,8 +141,11 @@ def deliver(operator: Operator, server: TrytonServer, batch_id: str, rng: random
     sending = threading.Thread(target=send)
     sending.start()
     time.sleep(rng.uniform(1.0, 3.0))
-    os.kill(operator.pid("arg_sync"), signal.SIGKILL)
+    arg_sync = operator.pid("arg_sync")
+    assert sending.is_alive(), "the kill interrupts the delivery"
+    os.kill(arg_sync, signal.SIGKILL)
     time.sleep(rng.uniform(1.0, 4.0))
+    assert sending.is_alive(), "the kill interrupts the delivery"
     server.kill()
     time.sleep(rng.uniform(0.2, 2.0))
     server.start()
