@@ -66,7 +66,10 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
     await faults.point("batch_selected")
     note = await _close(connection, command, issued, decided, heads) if decided else None
     if command.to == "write-off":
-        await credits.add_write_offs(connection, decided, command_id=command.command_id, **who)
+        written_off = rules.written_off(
+            (each.of.document, each.of.realized.line_key, each.value) for each in decided
+        )
+        await credits.add_write_offs(connection, written_off, command_id=command.command_id, **who)
     await faults.point("batch_numbered")
     documents = {each.of.document for each in decided} | undone.keys()
     changes, withheld = await settle_again(connection, {key: heads[key] for key in documents})

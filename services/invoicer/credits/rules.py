@@ -12,7 +12,7 @@ settlement opens it. A write-off is stored per document and line key, and settle
 `reissue` also takes back the write-offs of its invoice: it is the way to undo one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -32,6 +32,8 @@ from shared.money import ZERO, minor_unit, plain, rounded, written
 from shared.terms import DocumentType, listed
 
 CreditPurpose = Literal["rebill", "write-off", "reissue"]
+LineKey = tuple[str, str, str]
+"""The kind and id of a source document, and the key of a line of it."""
 GROUP_NO = 1
 MOST_NAMED = 20
 
@@ -206,6 +208,17 @@ def credit_line(
             "derivation": {"credit": derivation},
         },
     )
+
+
+def written_off(
+    credits: Iterable[tuple[DocKey, str, QuantityAmount]],
+) -> dict[LineKey, QuantityAmount]:
+    """Return what credits write off, above zero. A credit: document, line key and value."""
+    sums: dict[LineKey, QuantityAmount] = {}
+    for document, line_key, value in credits:
+        key = (*document, line_key)
+        sums[key] = sums.get(key, NOTHING) - value
+    return sums
 
 
 def document_of(issued: IssuedDocument, credits: Sequence[LineCredit]) -> Document:

@@ -4,15 +4,21 @@ A credit note closes like the documents of a batch: `invoices.store.closing` rea
 tables `selected_line` and `line_location`, which are filled here with the lines of one credit note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.credits.rules import GROUP_NO, IssuedDocument, IssuedLine, LineCredit
+from services.invoicer.credits.rules import (
+    GROUP_NO,
+    IssuedDocument,
+    IssuedLine,
+    LineCredit,
+    LineKey,
+)
 from services.invoicer.debtors.rules.companies import DocumentTerms
-from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount
+from services.invoicer.lines.rules import DocKey, QuantityAmount
 from services.invoicer.lines.store.lines import realized_line
 from shared.database import insert_rows, rows, run
 from shared.sql import named_queries
@@ -68,6 +74,13 @@ async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[Iss
     ]
 
 
+async def add_line_locations(
+    connection: AsyncConnection, nodes: Sequence[str], levels: Sequence[int]
+) -> None:
+    """Fill `line_location` with the debtor nodes of lines and their levels."""
+    await run(connection, _QUERIES["line_locations"], nodes=nodes, levels=levels)
+
+
 async def select_credit_lines(
     connection: AsyncConnection,
     issued: IssuedDocument,
@@ -76,7 +89,7 @@ async def select_credit_lines(
 ) -> None:
     """Fill the temporary tables that closing reads with the credits, which are open lines now."""
     nodes, levels = [each.of.node for each in credits], [each.of.level for each in credits]
-    await run(connection, _QUERIES["line_locations"], nodes=nodes, levels=levels)
+    await add_line_locations(connection, nodes, levels)
     selected = await run(
         connection,
         _QUERIES["selected_lines"],
@@ -100,17 +113,13 @@ async def select_credit_lines(
 
 async def add_write_offs(
     connection: AsyncConnection,
-    credits: Sequence[LineCredit],
+    written_off: Mapping[LineKey, QuantityAmount],
     *,
     command_id: str,
     actor: str,
     reason: str,
 ) -> None:
-    """Store what a credit writes off, per document and line key, as values above zero."""
-    sums: dict[tuple[str, str, str], QuantityAmount] = {}
-    for each in credits:
-        key = (*each.of.document, each.of.realized.line_key)
-        sums[key] = sums.get(key, NOTHING) - each.value
+    """Store what a command writes off, as values above zero."""
     await insert_rows(
         connection,
         "invoicer.write_off",
@@ -118,7 +127,7 @@ async def add_write_offs(
         " amount numeric, actor text, reason text",
         [
             (*key, command_id, value.quantity, value.amount, actor, reason)
-            for key, value in sorted(sums.items(), key=lambda item: item[0])
+            for key, value in sorted(written_off.items(), key=lambda item: item[0])
         ],
     )
 

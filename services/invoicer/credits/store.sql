@@ -14,7 +14,7 @@ CROSS JOIN LATERAL (
 WHERE l.invoice_id = :id ORDER BY l.line_no
 
 -- name: line_locations
--- the debtor nodes of the credits, each with a number
+-- the debtor nodes of lines to close, each with a number
 CREATE TEMP TABLE line_location ON COMMIT DROP AS
 SELECT CAST(row_number() OVER (ORDER BY node, level) AS integer) AS location_no,
   node AS debtor_node, level AS debtor_level

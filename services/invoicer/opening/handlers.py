@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.credits import store as credits
+from services.invoicer.credits.rules import written_off
 from services.invoicer.debtors.handlers.companies import company_of
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, DocumentTerms
 from services.invoicer.debtors.store import companies
@@ -21,7 +22,7 @@ from services.invoicer.invoices.rules.numbers import OPENING_SERIES, is_new_open
 from services.invoicer.invoices.store import closing
 from services.invoicer.invoices.store import numbers as number_store
 from services.invoicer.invoices.store.closing import Batch, NumberedDocument
-from services.invoicer.lines.rules import DocKey
+from services.invoicer.lines.rules import DocKey, value_of
 from services.invoicer.lines.store import lines
 from services.invoicer.lines.store.lines import OpenedLine
 from services.invoicer.opening import store as opening
@@ -88,9 +89,8 @@ async def _load(
     new: Sequence[OpeningDocument],
 ) -> dict[str, int]:
     """Close new documents, settle their source documents again; return the ids by number."""
-    series = await number_store.series_for(
-        connection, replace(company, series_prefix=OPENING_SERIES)
-    )
+    company = replace(company, series_prefix=OPENING_SERIES)
+    series = await number_store.series_for(connection, company)
     prepared = await _prepare(connection, company, today, new)
     check_tax_parts([each.document.group for each in prepared])
     heads = await _lock_sources(connection, company.billing_company, prepared)
@@ -120,7 +120,7 @@ async def _load(
     ]
     batch = Batch(
         batch_id=f"opening-{closing.batch_id(today, command.command_id)}",
-        company=replace(company, series_prefix=OPENING_SERIES),
+        company=company,
         command_id=command.command_id,
         cut_off=today,
         invoice_date=today,
@@ -132,9 +132,14 @@ async def _load(
     )
     await closing.add_batch(connection, batch, numbered)
     invoice_ids = await closing.add_documents(connection, batch, numbered)
-    await opening.add_write_offs(
+    await credits.add_write_offs(
         connection,
-        rules.write_offs(prepared),
+        written_off(
+            (line.document, line.new.realized.line_key, value_of(line.new.realized))
+            for each in prepared
+            for line in each.lines
+            if line.written_off
+        ),
         command_id=command.command_id,
         actor=command.actor,
         reason=command.reason,
@@ -144,7 +149,7 @@ async def _load(
         await settle_again(connection, realized)
     await number_store.move_series(
         connection,
-        batch.company,
+        company,
         series.next_number,
         series.next_number + len(numbered),
         rules.last_date(series, new),
@@ -251,21 +256,17 @@ def _payments(
 async def on_set_opening_number(connection: AsyncConnection, command: SetOpeningNumber) -> Answer:
     """Begin a series after the last number of another system."""
     await lock_companies(connection, [command.billing_company], exclusive=True)
-    company = await company_of(connection, command.billing_company)
-    series = await number_store.series_for(
-        connection, replace(company, series_prefix=command.series_prefix)
+    company = replace(
+        await company_of(connection, command.billing_company), series_prefix=command.series_prefix
     )
+    series = await number_store.series_for(connection, company)
     is_new = is_new_opening_number(
         series, command.last_number, command.last_date, clock.today_of(company.time_zone)
     )
     next_number = command.last_number + 1
     if is_new:
-        await opening.add_opening_number(
-            connection,
-            company.billing_company,
-            command.series_prefix,
-            next_number,
-            command.last_date,
+        await number_store.move_series(
+            connection, company, next_number, next_number, command.last_date
         )
     return Answer(
         f"{series.words} goes on with {series.written(next_number)}"

@@ -5,13 +5,13 @@ A loaded document closes like those of a batch: `invoices.store.closing` reads t
 here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.lines.rules import DocKey, QuantityAmount
+from services.invoicer.credits import store as credits
+from services.invoicer.lines.rules import DocKey
 from services.invoicer.opening.rules.documents import (
     DebtorNode,
     Loaded,
@@ -82,12 +82,9 @@ async def select_lines(connection: AsyncConnection, prepared: Sequence[PreparedD
         for each in prepared
         for line in each.lines
     ]
-    await run(
-        connection,
-        _QUERIES["line_locations"],
-        nodes=[line.node.node_id for *_, line in lines],
-        levels=[line.node.level for *_, line in lines],
-    )
+    nodes = [line.node.node_id for *_, line in lines]
+    levels = [line.node.level for *_, line in lines]
+    await credits.add_line_locations(connection, nodes, levels)
     selected = await run(
         connection,
         _QUERIES["selected_lines"].replace("{lines}", unnested(_LINES)),
@@ -97,8 +94,8 @@ async def select_lines(connection: AsyncConnection, prepared: Sequence[PreparedD
         document_id=[line.document[1] for *_, line in lines],
         number=[opening.invoice_number for _, opening, _ in lines],
         own_line=[str(line.line_no) for *_, line in lines],
-        node=[line.node.node_id for *_, line in lines],
-        level=[line.node.level for *_, line in lines],
+        node=nodes,
+        level=levels,
         code=[line.tax_code for *_, line in lines],
         rate=[line.tax_rate for *_, line in lines],
         tax=[line.tax for *_, line in lines],
@@ -125,41 +122,4 @@ async def add_payments(connection: AsyncConnection, payments: Sequence[OpeningPa
         "invoice_id bigint, entry_no integer, amount numeric, currency text, paid_on date,"
         " ledger text, payment_id text, remote_id text",
         [(*payment, LEDGER, LEDGER, "") for payment in payments],
-    )
-
-
-async def add_write_offs(
-    connection: AsyncConnection,
-    written_off: Mapping[tuple[str, str, str], QuantityAmount],
-    *,
-    command_id: str,
-    actor: str,
-    reason: str,
-) -> None:
-    """Add what was written off, by document kind, document id and line key."""
-    await insert_rows(
-        connection,
-        "invoicer.write_off",
-        "document_kind text, document_id text, line_key text, command_id text, quantity numeric,"
-        " amount numeric, actor text, reason text",
-        [
-            (*key, command_id, value.quantity, value.amount, actor, reason)
-            for key, value in sorted(written_off.items(), key=lambda item: item[0])
-        ],
-    )
-
-
-async def add_opening_number(
-    connection: AsyncConnection, billing_company: str, series: str, next_number: int, day: date
-) -> None:
-    """Begin a series after the numbers of another system."""
-    await run(
-        connection,
-        "INSERT INTO invoicer.number_series"
-        " (billing_company, series, first_number, next_number, last_date)"
-        " VALUES (:company, :series, :next, :next, :day)",
-        company=billing_company,
-        series=series,
-        next=next_number,
-        day=day,
     )

@@ -12,14 +12,6 @@ CROSS JOIN LATERAL (
   FROM invoicer.payment WHERE invoice_id = i.invoice_id AND ledger = :ledger) m
 WHERE i.billing_company = :company AND i.invoice_number = ANY(CAST(:numbers AS text[]))
 
--- name: line_locations
--- the debtor nodes of the lines, each with a number
-CREATE TEMP TABLE line_location ON COMMIT DROP AS
-SELECT CAST(row_number() OVER (ORDER BY node, level) AS integer) AS location_no,
-  node AS debtor_node, level AS debtor_level
-FROM (SELECT DISTINCT *
-  FROM unnest(CAST(:nodes AS text[]), CAST(:levels AS integer[])) AS n(node, level)) n
-
 -- name: selected_lines
 -- the pay lines, found by their document and by the old number that their derivation names
 CREATE TEMP TABLE selected_line ON COMMIT DROP AS

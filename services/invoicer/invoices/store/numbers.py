@@ -57,7 +57,7 @@ async def move_series(
     next_number: int,
     last_date: date,
 ) -> None:
-    """Take the numbers of a batch; this is the last query of closing."""
+    """Store the next number and the last date of a series; the last query of closing."""
     query = """
         INSERT INTO invoicer.number_series
           (billing_company, series, first_number, next_number, last_date)

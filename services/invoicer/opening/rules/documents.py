@@ -17,7 +17,7 @@ from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.invoices.rules.numbers import OPENING_SERIES, Series
 from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart, allowances_of
-from services.invoicer.lines.rules import NOTHING, DocKey, NewLine, QuantityAmount
+from services.invoicer.lines.rules import DocKey, NewLine, value_of
 from services.invoicer.opening.rules.corrections import FIX, Corrected, corrected_by
 from services.invoicer.settlement.rules.snoozes import snooze_group
 from shared.errors import Refused
@@ -340,26 +340,12 @@ def after_corrections(of: Corrected, lines: Sequence[PreparedLine]) -> Corrected
     for each in lines:
         if each.new.corrects is not None and each.new.corrects[0] == of.issued.invoice_id:
             before = left[each.new.corrects[1]]
-            taken = QuantityAmount(each.new.realized.quantity, each.new.realized.amount)
             left[each.new.corrects[1]] = before._replace(
-                credited=before.credited + taken,
+                credited=before.credited + value_of(each.new.realized),
                 tax_credited=before.tax_credited + each.tax,
                 allowance_credited=before.allowance_credited + each.allowance,
             )
     return of._replace(lines=left)
-
-
-def write_offs(
-    documents: Sequence[PreparedDocument],
-) -> dict[tuple[str, str, str], QuantityAmount]:
-    """Return what is written off, above zero, by source document and line key."""
-    found: dict[tuple[str, str, str], QuantityAmount] = {}
-    for line in (line for each in documents for line in each.lines if line.written_off):
-        realized = line.new.realized
-        key = (*line.document, realized.line_key)
-        taken = QuantityAmount(realized.quantity, realized.amount)
-        found[key] = found.get(key, NOTHING) - taken
-    return found
 
 
 def last_date(series: Series, documents: Sequence[OpeningDocument]) -> date:
