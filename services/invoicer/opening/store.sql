@@ -5,7 +5,7 @@ SELECT i.invoice_number, i.invoice_id, i.series,
     SELECT p.derivation -> 'opening' ->> 'digest'
     FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
     WHERE l.invoice_id = i.invoice_id ORDER BY l.line_no LIMIT 1), '') AS digest,
-  i.total, m.paid, m.entries
+  m.paid, m.entries
 FROM invoicer.invoice i
 CROSS JOIN LATERAL (
   SELECT coalesce(sum(amount), 0) AS paid, CAST(count(*) AS integer) AS entries

@@ -37,7 +37,6 @@ class Loaded(NamedTuple):
     invoice_id: int
     series: str
     digest: str
-    total: Decimal
     paid: Decimal
     entries: int
 
