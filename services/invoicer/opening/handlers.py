@@ -54,8 +54,11 @@ async def on_load_opening_documents(
     connection: AsyncConnection, command: LoadOpeningDocuments
 ) -> Answer:
     """Close the documents that are new, and record what is paid of all of them."""
+    locked = {command.billing_company} | await opening.companies_of(
+        connection, command.billing_company, command.documents
+    )
     await lock_billto(connection)
-    await lock_companies(connection, [command.billing_company], exclusive=True)
+    await lock_companies(connection, locked, exclusive=True)
     company = await company_of(connection, command.billing_company)
     today = clock.today_of(company.time_zone)
     numbers = [each.invoice_number for each in command.documents]
@@ -63,7 +66,7 @@ async def on_load_opening_documents(
     new = rules.new_documents(command.documents, loaded, today)
     ids: dict[str, int] = {number: each.invoice_id for number, each in loaded.items()}
     if new:
-        ids |= await _load(connection, command, company, today, new)
+        ids |= await _load(connection, command, company, locked, today, new)
     paid = _payments(command.documents, loaded, ids, today)
     await opening.add_payments(connection, paid)
     number_of_lines = sum(len(each.lines) for each in new)
@@ -85,15 +88,19 @@ async def _load(
     connection: AsyncConnection,
     command: LoadOpeningDocuments,
     company: BillingCompany,
+    locked: set[str],
     today: date,
     new: Sequence[OpeningDocument],
 ) -> dict[str, int]:
-    """Close new documents, settle their source documents again; return the ids by number."""
+    """Close new documents, settle their source documents again; return the ids by number.
+
+    `locked`: the billing companies that are locked.
+    """
     company = replace(company, series_prefix=OPENING_SERIES)
     series = await number_store.series_for(connection, company)
     prepared = await _prepare(connection, company, today, new)
     check_tax_parts([each.document.group for each in prepared])
-    heads = await _lock_sources(connection, company.billing_company, prepared)
+    heads = await _lock_sources(connection, locked, prepared)
     await lines.add_lines(
         connection,
         [
@@ -198,7 +205,7 @@ async def _corrected(
 
 
 async def _lock_sources(
-    connection: AsyncConnection, billing_company: str, prepared: Sequence[PreparedDocument]
+    connection: AsyncConnection, locked: set[str], prepared: Sequence[PreparedDocument]
 ) -> dict[DocKey, SettledDocument]:
     """Lock the source documents; one that nothing was realized of is withheld from now on.
 
@@ -212,7 +219,7 @@ async def _lock_sources(
     heads = {key: SettledDocument(NOT_REALIZED, "") for key in added}
     heads |= await settlement.settled_documents_for(connection, documents - added, lock=True)
     known = heads.keys() - added
-    require_locked({billing_company}, await lines.companies_of(connection, known))
+    require_locked(locked, await lines.companies_of(connection, known))
     invoiced = await opening.invoiced_by_batches(connection, known)
     if invoiced:
         document_id, number = invoiced[0]

@@ -19,6 +19,7 @@ from services.invoicer.opening.rules.documents import (
     PreparedDocument,
 )
 from shared.database import insert_rows, rows, run, unnested
+from shared.events.commands import OpeningDocument
 from shared.sql import named_queries
 
 LEDGER = "opening"
@@ -42,6 +43,21 @@ async def loaded_documents(
         ledger=LEDGER,
     )
     return {number: Loaded(*values) for number, *values in found}
+
+
+async def companies_of(
+    connection: AsyncConnection, billing_company: str, documents: Iterable[OpeningDocument]
+) -> set[str]:
+    """Return the billing companies of all lines that the source documents of these ever had."""
+    lines = [line for each in documents for line in each.lines]
+    found = await rows(
+        connection,
+        _QUERIES["companies_of"],
+        company=billing_company,
+        ids=sorted({line.document_id for line in lines if line.document_id}),
+        corrected=sorted({line.corrects_invoice for line in lines if line.corrects_invoice}),
+    )
+    return {row[0] for row in found}
 
 
 async def debtor_nodes(

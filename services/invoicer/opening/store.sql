@@ -12,6 +12,18 @@ CROSS JOIN LATERAL (
   FROM invoicer.payment WHERE invoice_id = i.invoice_id AND ledger = :ledger) m
 WHERE i.billing_company = :company AND i.invoice_number = ANY(CAST(:numbers AS text[]))
 
+-- name: companies_of
+-- the billing companies of the source documents with these ids, and of those on these invoices
+SELECT DISTINCT billing_company FROM invoicer.pay_line
+WHERE document_id IN (
+  SELECT unnest(CAST(:ids AS text[]))
+  UNION ALL
+  SELECT p.document_id
+  FROM invoicer.invoice i
+  JOIN invoicer.invoice_line l USING (invoice_id)
+  JOIN invoicer.pay_line p USING (pay_line_id)
+  WHERE i.billing_company = :company AND i.invoice_number = ANY(CAST(:corrected AS text[])))
+
 -- name: selected_lines
 -- the pay lines, found by their document and by the old number that their derivation names
 CREATE TEMP TABLE selected_line ON COMMIT DROP AS
