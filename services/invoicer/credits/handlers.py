@@ -48,15 +48,16 @@ MOST_NAMED = 20
 async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice) -> Answer:
     """Credit a closed document or some of its lines, and settle its source documents again."""
     await company_of(connection, command.billing_company)  # read again under the lock
-    issued = await credits.issued_for(connection, command.billing_company, command.invoice_number)
+    number = command.invoice_number
+    issued = (await credits.issued_for(connection, command.billing_company, [number])).get(number)
     if issued is None:
         raise Refused(
             "unknown_invoice",
-            f"{command.billing_company} has no document {command.invoice_number}",
+            f"{command.billing_company} has no document {number}",
             "see `backoffice invoices search`, or check the spelling",
         )
     heads = await _locked(connection, command, issued)
-    issued_lines = await credits.issued_lines(connection, issued.invoice_id)
+    issued_lines = (await credits.issued_lines(connection, [issued.invoice_id]))[issued.invoice_id]
     who = {"actor": command.actor, "reason": command.reason}
     undone: dict[DocKey, Decimal] = {}
     if command.to == "reissue":
@@ -128,7 +129,7 @@ async def _close(
         )
         for each in decided
     ]
-    days = {opened_line.new.realized.billing_company: today for opened_line in opened}
+    days = {company.billing_company: today}
     await lines.add_lines(connection, opened, lambda line: False, days)
     await credits.select_credit_lines(connection, issued, decided, command.command_id)
     buyers = await closing.corrected_buyers(connection, [issued.invoice_id])

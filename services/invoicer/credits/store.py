@@ -4,7 +4,7 @@ A credit note closes like the documents of a batch: `invoices.store.closing` rea
 tables `selected_line` and `line_location`, which are filled here with the lines of one credit note.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,18 +29,19 @@ _QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 
 
 async def issued_for(
-    connection: AsyncConnection, billing_company: str, invoice_number: str
-) -> IssuedDocument | None:
-    """Return the head of a closed document by its number."""
+    connection: AsyncConnection, billing_company: str, invoice_numbers: Collection[str]
+) -> dict[str, IssuedDocument]:
+    """Return the heads of closed documents by number."""
     query = """
         SELECT invoice_id, invoice_number, document_type, account_name, currency,
           tax_regime, tax_wording, payment_terms, po_number, invoice_date, cut_off_date, total
-        FROM invoicer.invoice WHERE billing_company = :company AND invoice_number = :number"""
-    found = await rows(connection, query, company=billing_company, number=invoice_number)
-    if not found:
-        return None
-    head = found[0]
-    return IssuedDocument._make([*head[:5], DocumentTerms(*head[5:8]), *head[8:]])
+        FROM invoicer.invoice
+        WHERE billing_company = :company AND invoice_number = ANY(CAST(:numbers AS text[]))"""
+    numbers = sorted(invoice_numbers)
+    return {
+        head.invoice_number: IssuedDocument._make([*head[:5], DocumentTerms(*head[5:8]), *head[8:]])
+        for head in await rows(connection, query, company=billing_company, numbers=numbers)
+    }
 
 
 async def documents_of(connection: AsyncConnection, invoice_id: int) -> set[DocKey]:
@@ -52,10 +53,13 @@ async def documents_of(connection: AsyncConnection, invoice_id: int) -> set[DocK
     return {(kind, an_id) for kind, an_id in await rows(connection, query, id=invoice_id)}
 
 
-async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[IssuedLine]:
-    """Return the lines of a closed document with their credits; to be read under the locks."""
-    return [
-        IssuedLine(
+async def issued_lines(
+    connection: AsyncConnection, invoice_ids: Iterable[int]
+) -> dict[int, list[IssuedLine]]:
+    """Return the lines of closed documents with their credits; to be read under the locks."""
+    found: dict[int, list[IssuedLine]] = {}
+    for row in await rows(connection, _QUERIES["issued_lines"], ids=sorted(invoice_ids)):
+        line = IssuedLine(
             line_no=row.line_no,
             document=(row.document_kind, row.document_id),
             realized=realized_line(row),
@@ -70,8 +74,8 @@ async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[Iss
             allowance=row.allowance_amount,
             allowance_credited=row.credited_allowance,
         )
-        for row in await rows(connection, _QUERIES["issued_lines"], id=invoice_id)
-    ]
+        found.setdefault(row.invoice_id, []).append(line)
+    return found
 
 
 async def add_line_locations(

@@ -1,6 +1,6 @@
 -- name: issued_lines
--- the lines of a closed document, with the sums of the credits on closed documents
-SELECT l.line_no, l.billto_node AS debtor_node, l.billto_level, l.tax_code AS invoiced_tax_code,
+-- the lines of closed documents, with the sums of the credits on closed documents
+SELECT l.invoice_id, l.line_no, l.billto_node AS debtor_node, l.billto_level, l.tax_code AS invoiced_tax_code,
   l.tax_rate, l.tax_amount, l.allowance_amount, p.*,
   c.quantity AS credited_quantity, c.amount AS credited_amount, c.tax AS credited_tax,
   c.allowance AS credited_allowance
@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
     coalesce(sum(el.tax_amount), 0) AS tax, coalesce(sum(el.allowance_amount), 0) AS allowance
   FROM invoicer.pay_line e JOIN invoicer.invoice_line el USING (pay_line_id)
   WHERE e.corrects_invoice_id = l.invoice_id AND e.corrects_line_no = l.line_no) c
-WHERE l.invoice_id = :id ORDER BY l.line_no
+WHERE l.invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY l.invoice_id, l.line_no
 
 -- name: line_locations
 -- the debtor nodes of lines to close, each with a number

@@ -183,25 +183,23 @@ async def _prepare(
         )
         node = nodes[each.account_name]
         one = rules.prepare(each, number, company.billing_company, node, terms, corrected)
-        corrected = {
-            of: rules.after_corrections(known, one.lines) for of, known in corrected.items()
-        }
+        for of in {line.corrects_invoice for line in one.lines if line.corrects_invoice}:
+            corrected[of] = rules.after_corrections(corrected[of], one.lines)
         prepared.append(one)
     return prepared
 
 
 async def _corrected(
     connection: AsyncConnection, billing_company: str, documents: Sequence[OpeningDocument]
-) -> Mapping[str, Corrected]:
+) -> dict[str, Corrected]:
     """Return the loaded documents that these correct, by number."""
-    numbers = sorted({line.corrects_invoice for each in documents for line in each.lines} - {""})
-    found: dict[str, Corrected] = {}
-    for number in numbers:
-        issued = await credits.issued_for(connection, billing_company, number)
-        if issued is not None:
-            of = await credits.issued_lines(connection, issued.invoice_id)
-            found[number] = Corrected(issued, {line.line_no: line for line in of})
-    return found
+    numbers = {line.corrects_invoice for each in documents for line in each.lines} - {""}
+    issued = await credits.issued_for(connection, billing_company, numbers)
+    lines_of = await credits.issued_lines(connection, (each.invoice_id for each in issued.values()))
+    return {
+        number: Corrected(each, {line.line_no: line for line in lines_of[each.invoice_id]})
+        for number, each in issued.items()
+    }
 
 
 async def _lock_sources(
