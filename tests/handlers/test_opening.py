@@ -246,6 +246,7 @@ async def test_a_number_of_the_old_system_is_not_given_again(firm: Biller) -> No
         ({"invoice_date": "2026-11-30", "due_date": "2026-11-30"}, "date_in_future"),
         ({"document_type": "credit-note"}, "wrong_sign"),
         ({"lines": [line(amount="2000.005")]}, "too_many_decimals"),
+        ({"paid": "1000.005"}, "too_many_decimals"),
         ({"lines": [line(line_key="T-9")]}, "bad_line_key"),
         (
             {

@@ -105,6 +105,7 @@ def new_documents(
         if number in seen:
             raise Refused("number_used", f"{number} is in the command twice", FIX)
         seen.add(number)
+        _check_decimals(number, each.currency, paid=each.paid)
         if known is None:
             _check(each, today)
             new.append(each)
@@ -148,14 +149,7 @@ def _check(document: OpeningDocument, today: date) -> None:
 
 def _check_line(number: str, currency: str, line: OpeningLine) -> None:
     where = f"line {line.line_no} of {number}"
-    amounts = {"amount": line.amount, "tax": line.tax, "allowance": line.allowance}
-    for name, value in amounts.items():
-        if value != rounded(value, currency):
-            raise Refused(
-                "too_many_decimals",
-                f"{where}: {name} {plain(value)} is no amount of {currency}",
-                FIX,
-            )
+    _check_decimals(where, currency, amount=line.amount, tax=line.tax, allowance=line.allowance)
     if abs(line.allowance) > abs(line.amount):
         raise Refused(
             "allowance_above_amount",
@@ -168,6 +162,16 @@ def _check_line(number: str, currency: str, line: OpeningLine) -> None:
             snooze_group(line.line_key)
         except (ValueError, TypeError):
             raise Refused("bad_line_key", f"{where}: {line.line_key} is no line key", FIX) from None
+
+
+def _check_decimals(where: str, currency: str, **amounts: Decimal) -> None:
+    for name, value in amounts.items():
+        if value != rounded(value, currency):
+            raise Refused(
+                "too_many_decimals",
+                f"{where}: {name} {plain(value)} is no amount of {currency}",
+                FIX,
+            )
 
 
 def _a(document: OpeningDocument) -> str:
