@@ -144,10 +144,12 @@ JOIN invoicer.invoice AS o ON o.invoice_id = p.corrects_invoice_id
 JOIN invoicer.invoice_line AS ol ON ol.invoice_id = p.corrects_invoice_id
     AND ol.line_no = p.corrects_line_no
 WHERE p.corrects_invoice_id IS NOT NULL
-  AND (v.account_name, v.billing_company, v.currency, v.payment_terms, v.po_number, v.tax_regime,
+  AND ((v.account_name, v.billing_company, v.currency, v.po_number, v.tax_regime,
       l.tax_code, l.tax_rate, l.billto_node)
-    <> (o.account_name, o.billing_company, o.currency, o.payment_terms, o.po_number, o.tax_regime,
+    <> (o.account_name, o.billing_company, o.currency, o.po_number, o.tax_regime,
         ol.tax_code, ol.tax_rate, ol.billto_node)
+    -- The terms of opening data are the due date that each document had.
+    OR (v.payment_terms <> o.payment_terms AND NOT v.is_opening))
 
 -- name: written_off
 -- what is forgiven was credited as a write-off by the same command

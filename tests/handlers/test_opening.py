@@ -268,6 +268,56 @@ async def test_what_cannot_be_is_refused(firm: Biller, changes: dict[str, Any], 
     assert await firm.rows("SELECT 1 FROM invoicer.settled_document") == []
 
 
+async def test_each_loaded_document_keeps_its_own_due_date(firm: Biller) -> None:
+    """OLD-881 and OLD-882 are due on different days; one credit note corrects both, and an invoice
+    bills 10 h and takes 2 h back.
+    """
+    other = document("OLD-882", line(1, document_id="T-10"), due_date="2026-10-31")
+    await load(firm, document(), other)
+    back = {"quantity": "-1", "amount": "-50", "tax": "-10"}
+    credits = [
+        line(1, **back, corrects_invoice="OLD-881", corrects_line=3),
+        line(2, **back, document_id="T-10", corrects_invoice="OLD-882", corrects_line=1),
+    ]
+    note = document("OLD-CN", *credits, document_type="credit-note", due_date="2026-10-01")
+    more = line(3, document_id="T-11", quantity="10", amount="500", tax="100")
+    netted = document("OLD-883", *credits, more, due_date="2026-11-25")
+    assert (await load(firm, note))["outcome"] == "accepted"
+    assert (await load(firm, netted))["outcome"] == "accepted"
+    due = await firm.rows(
+        "SELECT invoice_number, CAST(due_date AS text) AS due FROM invoicer.invoice ORDER BY number"
+    )
+    assert [tuple(row) for row in due] == [
+        ("OLD-881", "2026-10-16"),
+        ("OLD-882", "2026-10-31"),
+        ("OLD-CN", "2026-10-01"),
+        ("OLD-883", "2026-11-25"),
+    ]
+    await firm.check_seals()
+
+
+async def test_a_timesheet_of_two_companies_is_loaded_for_both(firm: Biller) -> None:
+    """Each company billed its own lines of T-9; a correction of the second one is loaded too."""
+    await firm.company("acme-eu")
+    key = time_key("REQ-2", "REG", "2020-01-01@50")
+    of_both = document("EU-1", line(1, line_key=key, requirement_id="REQ-2"))
+    credit = line(1, line_key=key, requirement_id="REQ-2", quantity="-2", amount="-100", tax="-20",
+                  corrects_invoice="EU-1", corrects_line=1)  # fmt: skip
+    note = document("EU-2", credit, document_type="credit-note")
+    await load(firm, document())
+    for each in (of_both, note):
+        answer = await firm.tell(
+            "load-opening-documents", billing_company="acme-eu", documents=[each]
+        )
+        assert answer["outcome"] == "accepted", answer
+    assert await balances(firm) == {
+        "OLD-881": ("2400", "open"),
+        "EU-1": ("2280", "partly credited"),
+        "EU-2": ("0", "applied"),
+    }
+    await firm.check_seals()
+
+
 async def test_a_credit_takes_no_more_than_its_line_has(firm: Biller) -> None:
     """In several documents of one command too."""
     await load(firm, document())

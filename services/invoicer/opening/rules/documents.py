@@ -201,7 +201,7 @@ def prepare(
 ) -> PreparedDocument:
     """Return a document of the old system as one of ours. Raises `Refused`."""
     days = (document.due_date - document.invoice_date).days
-    terms = terms._replace(payment_terms=f"net:{days}" if days else "on-receipt")
+    payment_terms = f"net:{days}" if days else "on-receipt"
     digest = digest_of(document)
     lines: list[PreparedLine] = []
     for line in sorted(document.lines, key=lambda each: each.line_no):
@@ -221,7 +221,7 @@ def prepare(
         group_no=group_no,
         account_name=document.account_name,
         currency=document.currency,
-        terms=terms,
+        terms=terms._replace(payment_terms=payment_terms),
         po_number=document.po_number,
         credit_split=0,
         line_count=len(lines),
