@@ -10,7 +10,6 @@ from services.console.cli.explaining import _allowances as shown_allowances
 from services.console.queries import batches, debtors, explanations, invoices
 from services.console.queries.snapshot import open_snapshot
 from shared.events.billing import InvoiceClosed
-from shared.verify import verify
 from tests.builders import COMPANY, product_line, realization, realization_line
 from tests.handlers.billed import Biller, biller
 
@@ -64,15 +63,6 @@ async def allowances(biller: Biller, number: str) -> list[Row]:
     ]
 
 
-async def check(biller: Biller) -> None:
-    """Seals and every check of `verify`."""
-    await biller.check_seals()
-    async with biller.console.connect() as connection:
-        report = await verify(connection)
-    about = {"invoice_sums", "tax_totals", "allowances", "credits", "batch_sums", "seal"}
-    assert [fault for fault in report.faults if fault.check in about] == []
-
-
 async def two_weeks(biller: Biller) -> None:
     """Timesheets of 1,333.20 and 258.31, taxed at 20 %, with 2.5 % off timesheets."""
     await taxed(biller)
@@ -106,7 +96,7 @@ async def test_a_discount_on_timesheets(biller: Biller) -> None:
     event = InvoiceClosed.model_validate_json(closed.value)
     assert event.allowances is not None
     assert (str(event.net), str(event.allowances[0].amount)) == ("1551.72", "-39.79")
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_people_see_where_a_discount_comes_from(biller: Biller, database: str) -> None:
@@ -168,7 +158,7 @@ async def test_a_line_with_a_discount_credited_whole(biller: Biller) -> None:
     ]
     balance = "SELECT trim_scale(balance)::text AS b FROM invoicer.invoice_balance ORDER BY 1"
     assert [row.b for row in await biller.rows(balance)] == ["0", "1559.84"]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_credits_of_parts_take_the_share_in_proportion(biller: Biller) -> None:
@@ -193,7 +183,7 @@ async def test_credits_of_parts_take_the_share_in_proportion(biller: Biller) -> 
         (0, "credited"),
         *[(0, "applied")] * 3,
     ]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_a_fee_in_two_halves_with_a_discount_and_a_leaver(biller: Biller) -> None:
@@ -216,7 +206,7 @@ async def test_a_fee_in_two_halves_with_a_discount_and_a_leaver(biller: Biller) 
         ("credit-note", "-3600"),
     ]
     assert await amounts(biller, "INV-000002") == [("-4000", "400", "0")]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_netted_credits_keep_their_own_share(biller: Biller) -> None:
@@ -243,7 +233,7 @@ async def test_netted_credits_keep_their_own_share(biller: Biller) -> None:
         ("Volume", "20", "600.00", "20", "-120.00"),
         ("allowances of INV-000001", "20", "-200.00", None, "20.00"),
     ]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_discounts_come_before_surcharges_each_of_what_is_left(biller: Biller) -> None:
@@ -268,7 +258,7 @@ async def test_discounts_come_before_surcharges_each_of_what_is_left(biller: Bil
         ("100", "-11.93", "17.61"),
         ("40", "-4.77", "1.76"),
     ]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_tax_per_document_is_on_amount_less_allowance(biller: Biller) -> None:
@@ -286,7 +276,7 @@ async def test_tax_per_document_is_on_amount_less_allowance(biller: Biller) -> N
         ("25.61", "-2.56", "3.46"),
         ("25.63", "-2.56", "3.46"),
     ]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_a_fixed_amount_is_charged_once_a_batch(biller: Biller) -> None:
@@ -320,7 +310,7 @@ async def test_a_fixed_amount_is_charged_once_a_batch(biller: Biller) -> None:
         ("credit-note", "-115"),
         ("invoice", "100"),
     ]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_an_allowance_is_capped_and_a_document_of_zero_stays_open(biller: Biller) -> None:
@@ -338,7 +328,7 @@ async def test_an_allowance_is_capped_and_a_document_of_zero_stays_open(biller: 
     assert answer["details"]["left_out"] == {"zero_total": 1}
     assert [net for *_, net, _, _ in await biller.documents()] == ["20"]
     assert await allowances(biller, "INV-000001") == [("Goodwill", "0", "100.00", None, "-80.00")]
-    await check(biller)
+    await biller.check_seals()
 
 
 async def test_a_changed_discount_makes_a_preview_outdated(biller: Biller) -> None:
@@ -355,7 +345,7 @@ async def test_a_changed_discount_makes_a_preview_outdated(biller: Biller) -> No
     assert answer["details"]["allowances"] == []
     await biller.generate()
     assert await allowances(biller, "INV-000001") == []
-    await check(biller)
+    await biller.check_seals()
 
 
 @pytest.mark.parametrize(
