@@ -19,20 +19,20 @@ NOT_ON_DOCUMENTS = """
   FROM (SELECT pay_line_id FROM invoicer.open_line
         UNION ALL SELECT pay_line_id FROM invoicer.draft_line) AS place
   JOIN invoicer.pay_line p USING (pay_line_id) WHERE p.billing_company = :company"""
+NET_AND_TAX = "sum(p.amount + l.allowance_amount) AS net, sum(l.tax_amount) AS tax"
+TOTAL = "sum(p.amount + l.allowance_amount + l.tax_amount) AS total"
 TABLES = {
     "unbilled": f"SELECT p.currency, count(*) AS lines, sum(p.amount) AS amount{NOT_ON_DOCUMENTS}",
     "register": f"""
-      SELECT p.currency, count(*) AS lines, sum(p.amount) AS net, sum(l.tax_amount) AS tax,
-        sum(p.amount + l.tax_amount) AS total{ON_DOCUMENTS}""",
+      SELECT p.currency, count(*) AS lines, {NET_AND_TAX}, {TOTAL}{ON_DOCUMENTS}""",
     "credits": f"""
-      SELECT p.currency, sum(p.amount) AS net, sum(l.tax_amount) AS tax,
-        sum(p.amount + l.tax_amount) AS total{ON_DOCUMENTS}
+      SELECT p.currency, {NET_AND_TAX}, {TOTAL}{ON_DOCUMENTS}
         AND (p.corrects_invoice_id IS NOT NULL OR p.amount < 0)""",
     "products": f"""
-      SELECT p.currency, count(*) AS lines, sum(p.quantity) AS quantity, sum(p.amount) AS net,
-        sum(l.tax_amount) AS tax, sum(p.amount + l.tax_amount) AS total{ON_DOCUMENTS}
+      SELECT p.currency, count(*) AS lines, sum(p.quantity) AS quantity, {NET_AND_TAX},
+        {TOTAL}{ON_DOCUMENTS}
         AND p.line_kind = 'product'""",
-    "tax": f"SELECT p.currency, sum(p.amount) AS net, sum(l.tax_amount) AS tax{ON_DOCUMENTS}",
+    "tax": f"SELECT p.currency, {NET_AND_TAX}{ON_DOCUMENTS}",
     "statement": """
       SELECT i.currency, sum(b.balance) AS amount
       FROM invoicer.invoice i JOIN invoicer.invoice_balance b USING (invoice_id)

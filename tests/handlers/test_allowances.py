@@ -12,6 +12,7 @@ from services.console.queries.snapshot import open_snapshot
 from shared.events.billing import InvoiceClosed
 from tests.builders import COMPANY, product_line, realization, realization_line
 from tests.handlers.billed import Biller, biller
+from tests.report_totals import check_reports
 
 __all__ = ["biller"]
 
@@ -209,10 +210,11 @@ async def test_a_fee_in_two_halves_with_a_discount_and_a_leaver(biller: Biller) 
     await biller.check_seals()
 
 
-async def test_netted_credits_keep_their_own_share(biller: Biller) -> None:
+async def test_netted_credits_keep_their_own_share(biller: Biller, database: str) -> None:
     """On a netted document the percentage takes the debits, credits keep the share of their line.
 
-    The discount has changed since: 10 % on 1,000.00 invoiced, 20 % on 600.00 of new work.
+    The discount has changed since: 10 % on 1,000.00 invoiced, 20 % on 600.00 of new work. Reports
+    count net after allowances.
     """
     await taxed(biller)
     await terms(biller, discount("Volume", "10"), credits="net")
@@ -233,6 +235,9 @@ async def test_netted_credits_keep_their_own_share(biller: Biller) -> None:
         ("Volume", "20", "600.00", "20", "-120.00"),
         ("allowances of INV-000001", "20", "-200.00", None, "20.00"),
     ]
+    async with open_snapshot(database) as connection:
+        found = await check_reports(connection, biller.rows, COMPANY)
+    assert (found["register"], found["credits"]) == (2, 1)
     await biller.check_seals()
 
 
