@@ -1,7 +1,8 @@
 """Credits by hand: the closed document to credit, its credit lines for closing, and write-offs.
 
 A credit note closes like the documents of a batch: `invoices.store.closing` reads the temporary
-tables `selected_line` and `line_location`, which are filled here with the lines of one credit note.
+tables `selected_line` and `line_location`, and `line_allowance` if there are allowances, which are
+filled here with the lines of one credit note.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -21,11 +21,12 @@ that they may rely on:
 document that an open credit corrects: location_no, node, account_name, debtor_node, debtor_level.
 `debtor_decision`, one row for each debtor: debtor_no, account_name, weeks_from.
 
-`invoices.store.closing` reads the first two to write documents. A credit by hand has no selection:
-`credits.store` makes both tables with the columns that closing reads. Afterwards only `spread_tax`,
-`exclude_groups` and `exclude_debtors` change `selected_line`. All other tables here are private:
-`open_credit`, `credit_decision`, `node_decision`, `snoozed_line`, `line_to_price`,
-`line_not_chosen`, `document_terms`, `tax_span`, `currency_decimals`.
+`invoices.store.closing` reads the first two to write documents. Credits by hand and opening data
+have no selection: `credits.store` and `opening.store` make both tables with the columns that
+closing reads. Afterwards only `spread_tax`, `exclude_groups`, `exclude_debtors` and
+`allowances.take_allowances` change `selected_line`. `allowances` reads `open_credit` and
+`currency_decimals`, too; the other tables here are private: `credit_decision`, `node_decision`,
+`snoozed_line`, `line_to_price`, `line_not_chosen`, `document_terms`, `tax_span`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -292,8 +292,8 @@ SELECT exclusion_reason, count(*) AS lines FROM selected_line
 WHERE exclusion_reason <> 0 GROUP BY exclusion_reason ORDER BY exclusion_reason
 
 -- name: unknown_documents
--- The ids that are no document of a company: it has no line of them, and no company has one of
--- those that wait, or have no value.
+-- The ids that are no document of a company: those of other companies, and those never received. A
+-- received document without lines, because it waits or is worth nothing, may be one of the company.
 SELECT n.id FROM unnest(CAST(:ids AS text[])) AS n(id)
 WHERE NOT EXISTS (
   SELECT FROM invoicer.pay_line p WHERE p.document_id = n.id AND p.billing_company = :company)

@@ -5,8 +5,8 @@ The lines come from two temporary tables that the caller fills in the same trans
 location_no, tax_code, tax_rate, tax, digest, corrects_invoice) and `line_location` (location_no,
 debtor_node, debtor_level). If a document has allowances, a third one, `line_allowance`
 (pay_line_id, allowance), has the shares of the lines that take one. `batches.store` fills them for
-a batch, `credits.store` for a credit note. Closing creates `closed_document` (invoice_id, group_no)
-for the rest of the transaction.
+a batch, `credits.store` for a credit note, `opening.store` for opening data. Closing creates
+`closed_document` (invoice_id, group_no) for the rest of the transaction.
 """
 
 import hashlib
