@@ -34,7 +34,7 @@ CREATE VIEW invoicer.closed_invoice_detail AS
 -- The timesheets on closed documents, each as it was realized for the document: worker, week,
 -- stamps of the approval and all entries. A forgotten worker has a pseudonym.
 CREATE VIEW invoicer.closed_timesheet AS
-  SELECT t.invoice_id, t.document_id, t.requirement_ids, r.source_id, r.revision,
+  SELECT t.invoice_id, t.document_id, t.requirement_ids, r.source_id,
     coalesce(f.shown_as, s.body ->> 'worker_id') AS worker_id,
     CAST(s.body ->> 'week_ending' AS date) AS week_ending,
     s.body -> 'workflow' ->> 'approved_at' AS approved_at,

@@ -265,8 +265,8 @@ CREATE VIEW invoicer.console_closed_detail AS
   SELECT invoice_id, about, subject_id, detail FROM invoicer.closed_invoice_detail;
 -- Timesheets on closed documents with their entries, as each was realized for the document.
 CREATE VIEW invoicer.console_closed_timesheet AS
-  SELECT invoice_id, document_id, requirement_ids, source_id, revision, worker_id, week_ending,
-      approved_at, approved_by, entries
+  SELECT invoice_id, document_id, requirement_ids, source_id, worker_id, week_ending, approved_at,
+      approved_by, entries
   FROM invoicer.closed_timesheet;
 -- What is open of each closed document, and its state.
 CREATE VIEW invoicer.console_invoice_balance AS
