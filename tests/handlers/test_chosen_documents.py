@@ -119,6 +119,10 @@ async def test_why_not_says_that_a_document_was_not_chosen(biller: Biller) -> No
     out = await biller.tell("explain", document_id="T-3")
     assert out["details"]["reason"] == "document_not_chosen"
     assert "was limited to other documents than T-3" in out["message"]
+    await biller.tell(
+        "credit-invoice", invoice_number="INV-000001", lines=[{"line_no": 1}], to="write-off"
+    )
+    assert (await biller.tell("explain", document_id="T-3"))["details"] == out["details"]
     await biller.generate(documents=["T-3"])
     assert (await biller.tell("explain", document_id="T-3"))["details"]["reason"] == "invoiced"
 

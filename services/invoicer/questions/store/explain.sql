@@ -89,10 +89,14 @@ SELECT reason, actor, snoozed_at, until_date FROM invoicer.snooze
 WHERE document_kind = :kind AND document_id = :id AND line_key = :key
 
 -- name: limiting_batch
--- The last batch of a company, if it was limited to other documents than this one.
+-- The last batch of a company, if it was limited to other documents than this one. Credits by hand
+-- and opening data are closed as batches of their own, and select nothing.
 SELECT batch_id, cut_off_date FROM (
-  SELECT batch_id, cut_off_date, chosen FROM invoicer.batch
-  WHERE billing_company = :company ORDER BY generated_at DESC, batch_id LIMIT 1) b
+  SELECT batch_id, cut_off_date, chosen FROM invoicer.batch a
+  WHERE billing_company = :company AND NOT EXISTS (
+    SELECT FROM invoicer.invoice i
+    WHERE i.batch_id = a.batch_id AND (i.credit_reason IS NOT NULL OR i.is_opening))
+  ORDER BY generated_at DESC, batch_id LIMIT 1) b
 WHERE chosen IS NOT NULL
   AND NOT coalesce(chosen -> 'documents' @> to_jsonb(CAST(:document_id AS text)), false)
   AND NOT coalesce(chosen -> 'workers' @> to_jsonb(CAST(:worker_id AS text)), false)
