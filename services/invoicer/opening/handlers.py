@@ -1,7 +1,8 @@
 """Commands that load opening data: documents of another system, and its last numbers.
 
-They run under the exclusive lock of the billing company and the locks of the source documents, as a
-batch does. A second import of the same data changes nothing.
+They run under the exclusive lock of the billing company; documents are loaded under the locks of
+their source documents and of all billing companies of these, too, as a credit by hand. A second
+import of the same data changes nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
