@@ -5,13 +5,14 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync import subscriptions
 from services.arg_sync.connections.handlers.commands import described
 from services.arg_sync.connections.handlers.keys import publish_key
-from services.arg_sync.connections.handlers.loops import ConnectionLoop
+from services.arg_sync.connections.handlers.loops import ConnectionLoop, DueLoop
 from services.arg_sync.connections.store import connections
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.deliveries.handlers.lease_holders import holder_name
@@ -34,10 +35,10 @@ LOOPS: tuple[type[ConnectionLoop], ...] = (DeliveryLoop, PaymentLoop, Reconcilia
 
 
 class Loop:
-    """The worker's timer: starts due deliveries, polls and reconciliations again and again."""
+    """The worker's timer: starts due deliveries, polls, reconciliations and e-mails."""
 
     def __init__(self) -> None:
-        self._loops: list[ConnectionLoop | MailLoop] = []
+        self._loops: list[DueLoop[Any]] = []
 
     async def __call__(self, worker: Worker) -> None:
         """Start what is due, then pause."""

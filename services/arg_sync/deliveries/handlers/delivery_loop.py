@@ -1,6 +1,5 @@
 """The loop that delivers: finds connections with due deliveries or checks and runs each."""
 
-import time
 from typing import ClassVar
 
 from services.arg_sync.connections.handlers.adapters import OpenAdapter
@@ -14,18 +13,14 @@ from services.arg_sync.deliveries.rules.claiming import MARGIN_SECONDS
 from services.arg_sync.deliveries.store import claims
 from services.arg_sync.ledgers.registry import capabilities_of
 
-DEAD_HOLDERS_SECONDS = 2.0
-
 
 class DeliveryLoop(ConnectionLoop):
     """Delivers documents and checks connections."""
 
     drain_seconds: ClassVar[float] = 40.0
-    _dead_holders_at = 0.0
 
     async def due(self) -> list[LedgerConnection]:
         """Return connections with a due delivery or a requested check."""
-        await self._shorten_leases_of_dead_workers()
         async with self.unit_of_work.engine.connect() as connection:
             return await connections.connections_with_work(connection)
 
@@ -37,12 +32,8 @@ class DeliveryLoop(ConnectionLoop):
         if ledger.state == "connected" and not ledger.circuit_open:
             await DeliveryRun(self, ledger, open_adapter).run()
 
-    async def _shorten_leases_of_dead_workers(self) -> None:
-        """Every few seconds, let the deliveries of killed workers continue as soon as is safe."""
-        now = time.monotonic()
-        if now < self._dead_holders_at:
-            return
-        self._dead_holders_at = now + DEAD_HOLDERS_SECONDS
+    async def end_leases(self) -> None:
+        """Let the deliveries of killed workers continue as soon as is safe."""
         engine = self.unit_of_work.engine
         async with engine.connect() as connection:
             holders = await claims.holders(connection)

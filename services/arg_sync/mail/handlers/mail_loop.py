@@ -5,14 +5,15 @@ by one of them, and every write names the lease.
 """
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.handlers.adapters import StoredSecrets
-from services.arg_sync.connections.rules import Jitter, after_connection_failure
+from services.arg_sync.connections.handlers.loops import DueLoop
+from services.arg_sync.connections.rules import after_connection_failure
 from services.arg_sync.deliveries.handlers.lease_holders import is_dead
 from services.arg_sync.ledgers.failures import NO_LOGINS, Failure, FailureClass
 from services.arg_sync.mail import rules
@@ -22,14 +23,11 @@ from services.arg_sync.mail.store import accounts, content, mails
 from services.arg_sync.mail.store.accounts import MailAccount
 from services.arg_sync.mail.store.mails import ClaimedMail
 from shared import clock, faults, sealing, telemetry
-from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import infrastructure_unavailable, sqlstate
 from shared.errors import Refused
 
 LEASE_SECONDS = 1_200.0
 """Longer than the steps of one e-mail may take together."""
-DEAD_HOLDERS_SECONDS = 2.0
-DRAIN_SECONDS = 40.0
 
 
 @dataclass
@@ -40,75 +38,32 @@ class _Sending:
     session: MailSession | None = None
 
 
-class MailLoop:
-    """Sends what is due. `holder` names the worker in leases."""
+class MailLoop(DueLoop[MailAccount]):
+    """Sends what is due."""
 
-    def __init__(
-        self, unit_of_work: UnitOfWork, holder: str, jitter: Jitter = random.random
-    ) -> None:
-        self._engine = unit_of_work.engine
-        self._holder = holder
-        self._jitter = jitter
-        self._stopping = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._leases_at = 0.0
+    drain_seconds: ClassVar[float] = 40.0
 
-    async def start_due_work(self) -> int:
-        """Start a task for each account with due e-mails; return the number of tasks.
-
-        Raises the exception of a task that failed.
-        """
-        for name, task in list(self._tasks.items()):
-            if task.done():
-                del self._tasks[name]
-                task.result()
-        await self._end_leases()
-        async with self._engine.connect() as connection:
-            due = await accounts.accounts_with_work(connection)
-        for account in due:
-            name = account.billing_company
-            if name not in self._tasks and not self._stopping.is_set():
-                self._tasks[name] = asyncio.create_task(
-                    self._send_due(account), name=f"MailLoop {name}"
-                )
-        return len(self._tasks)
-
-    async def run_until_idle(self, seconds: float = 60.0) -> None:
-        """Send until nothing is due: for tests and for one-time use."""
-        async with asyncio.timeout(seconds):
-            while await self.start_due_work():
-                await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-
-    async def drain(self) -> None:
-        """Start nothing more; wait for the running tasks, and cancel those that take too long."""
-        self._stopping.set()
-        tasks = self._tasks.values()
-        if tasks:
-            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _end_leases(self) -> None:
-        """Every few seconds, decide about the e-mails of workers that are gone."""
-        now = time.monotonic()
-        if now < self._leases_at:
-            return
-        self._leases_at = now + DEAD_HOLDERS_SECONDS
-        async with self._engine.begin() as connection:
+    async def end_leases(self) -> None:
+        """Decide about the e-mails of workers that are gone."""
+        async with self.unit_of_work.engine.begin() as connection:
             dead = [each for each in await mails.holders(connection) if is_dead(each)]
             await mails.end_leases(connection, dead, rules.UNKNOWN_FIX)
 
-    async def _send_due(self, account: MailAccount) -> None:
+    async def due(self) -> list[MailAccount]:
+        """Return the accounts with due e-mails."""
+        async with self.unit_of_work.engine.connect() as connection:
+            return await accounts.accounts_with_work(connection)
+
+    async def work_on(self, due: MailAccount) -> None:
         """Send e-mail after e-mail until none is due or the account may not send."""
-        sending = _Sending(account)
+        sending = _Sending(due)
         try:
-            while not self._stopping.is_set():
-                async with self._engine.begin() as connection:
-                    if not await accounts.may_send(connection, account):
+            while not self.stopping.is_set():
+                async with self.unit_of_work.engine.begin() as connection:
+                    if not await accounts.may_send(connection, due):
                         return
                     claimed = await mails.claim(
-                        connection, account.billing_company, self._holder, LEASE_SECONDS
+                        connection, due.billing_company, self.holder, LEASE_SECONDS
                     )
                 if claimed is None:
                     return
@@ -126,14 +81,14 @@ class MailLoop:
         except Failure as failure:
             failed = failure
             after = rules.after_failure(
-                failure, claimed.tries, claimed.failing_seconds, self._jitter
+                failure, claimed.tries, claimed.failing_seconds, self.jitter
             )
         except Refused as refused:
             after = rules.MailOutcome("refused", refused.code, refused.message, refused.fix)
         await faults.point("mail_answered")
         took = int((time.monotonic() - began) * 1000)
-        async with self._engine.begin() as connection:
-            await mails.settle(connection, claimed, after, self._holder, took)
+        async with self.unit_of_work.engine.begin() as connection:
+            await mails.settle(connection, claimed, after, self.holder, took)
             if failed is None and after.state == rules.SENT:
                 await accounts.close_circuit(connection, sending.account.billing_company)
             elif failed is not None and failed.everywhere:
@@ -155,13 +110,13 @@ class MailLoop:
         async def hand_over() -> bool:
             nonlocal handed_over
             await faults.point("mail_before_end")
-            async with self._engine.begin() as connection:
+            async with self.unit_of_work.engine.begin() as connection:
                 handed_over = await mails.hand_over(connection, claimed)
             await faults.point("mail_handed_over")
             return handed_over
 
         try:
-            async with self._engine.connect() as connection:
+            async with self.unit_of_work.engine.connect() as connection:
                 printed = await content.printed(
                     connection, claimed.invoice_id, with_timesheets=TIMESHEETS in claimed.attach
                 )
@@ -192,7 +147,7 @@ class MailLoop:
         if sending.session is None:
             account = sending.account
             store = StoredSecrets(
-                self._engine,
+                self.unit_of_work.engine,
                 sealing.mail_name(account.billing_company),
                 sealing.mail_binding(account.billing_company, account.settings),
             )
@@ -214,7 +169,7 @@ class MailLoop:
         if now is None or now.generation != account.generation:
             return  # an operator changed it meanwhile
         if failed.failure == "transient":
-            circuit = after_connection_failure(now.failures, failed.retry_after, self._jitter)
+            circuit = after_connection_failure(now.failures, failed.retry_after, self.jitter)
             await accounts.set_circuit(connection, account, circuit, failed.message)
             return
         login = failed.failure == "auth" and failed.code not in NO_LOGINS

@@ -25,6 +25,11 @@ class MailAccount:
     generation: int
     failures: int
 
+    @property
+    def name(self) -> str:
+        """Return the name under which a loop works on it."""
+        return self.billing_company
+
 
 async def _select(connection: AsyncConnection, condition: str, **values: str) -> list[MailAccount]:
     found = await rows(
