@@ -258,7 +258,7 @@ async def test_a_login_over_tls_is_tried_once_and_a_refused_one_not_again(
         await mailing.send_batch()
         await mailing.work()
         (account,) = await delivering.rows("SELECT * FROM arg_sync.mail_account")
-        assert account.failures == 3 and "certificate" in account.failure_message.lower()
+        assert account.failures == 3 and "certificate" in account.circuit_message.lower()
         assert not server.logins, "nothing is said to a server that cannot prove who it is"
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
         await mailing.set_account()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.store import FROM_NOW
 from services.arg_sync.connections.store.connections import LedgerConnection
+from services.arg_sync.connections.store.states import CIRCUIT_CLOSED
 from services.arg_sync.deliveries.store.messages import build_message, select_values
 from services.arg_sync.ledgers.documents import Payment
 from services.arg_sync.payments.rules import Entry
@@ -42,7 +43,7 @@ async def due(connection: AsyncConnection) -> list[str]:
         connection,
         "SELECT c.ledger FROM arg_sync.connection c"
         " LEFT JOIN arg_sync.payment_cursor p USING (ledger)"
-        " WHERE c.state = 'connected' AND coalesce(c.open_until <= clock_timestamp(), true)"
+        f" WHERE c.state = 'connected' AND {CIRCUIT_CLOSED}"
         " AND (p.ledger IS NULL OR (coalesce(p.polling_until < clock_timestamp(), true)"
         "   AND (p.poll_requested OR p.next_at <= clock_timestamp())))"
         " ORDER BY c.ledger",

@@ -99,7 +99,7 @@ async def mail_progress(connection: ReadConnection, batch_id: str) -> dict[str, 
     )
     accounts = await fetch(
         connection,
-        "SELECT state, message, resting, failure_message FROM arg_sync.console_mail_account"
+        "SELECT state, message, resting, circuit_message FROM arg_sync.console_mail_account"
         " WHERE billing_company IN (SELECT billing_company FROM arg_sync.console_mail"
         "   WHERE batch_id = :id)",
         id=batch_id,
@@ -107,7 +107,7 @@ async def mail_progress(connection: ReadConnection, batch_id: str) -> dict[str, 
     states = {row["state"]: row["n"] for row in counts}
     stopped = [f"{row['state']}: {row['message']}" for row in accounts if row["state"] != "ready"]
     resting = [
-        f"the mail server rests: {row['failure_message']}" for row in accounts if row["resting"]
+        f"the mail server rests: {row['circuit_message']}" for row in accounts if row["resting"]
     ]
     return {
         "batch_id": batch_id,

@@ -210,7 +210,7 @@ CREATE TABLE arg_sync.mail_account (
   generation integer NOT NULL DEFAULT 1,               -- counts changes of the settings
   -- consecutive failures of the server, and until when nothing is tried
   failures integer NOT NULL DEFAULT 0, open_until timestamptz,
-      failure_message text NOT NULL DEFAULT '',
+      circuit_message text NOT NULL DEFAULT '',
   actor text NOT NULL, changed_at timestamptz NOT NULL);
 -- A document for one address: sent once in each revision.
 CREATE TABLE arg_sync.mail (

@@ -378,7 +378,7 @@ CREATE VIEW arg_sync.console_reconciliation AS
 -- How billing companies send e-mails, without their passwords.
 CREATE VIEW arg_sync.console_mail_account AS
   SELECT a.billing_company, a.settings, a.state, a.message, a.failures, a.open_until,
-      a.failure_message, coalesce(a.open_until > clock_timestamp(), false) AS resting,
+      a.circuit_message, coalesce(a.open_until > clock_timestamp(), false) AS resting,
       EXISTS (SELECT FROM arg_sync.secret s WHERE s.ledger = ' mail ' || a.billing_company)
           AS has_password, a.actor, a.changed_at
   FROM arg_sync.mail_account a;

@@ -49,11 +49,11 @@ async def run_check(
         if problems is not None:
             await mappings.put_problems(connection, ledger.name, problems)
         if unfit is not None and now.state == "connected":
-            await connections.set_state(connection, ledger.name, "stopped", unfit.message)
+            await connections.STATES.set_state(connection, ledger.name, "stopped", unfit.message)
         if outcome == "ok":
-            await connections.close_circuit(connection, ledger.name)
+            await connections.STATES.close_circuit(connection, ledger.name)
             if now.state in connections.STOPPED:
-                await connections.set_state(connection, ledger.name, "connected")
+                await connections.STATES.set_state(connection, ledger.name, "connected")
         if stopped_by is not None:
             await stop_connection(connection, ledger, stopped_by)
 

@@ -31,7 +31,7 @@ async def open_circuit(
     """Count a failure of the connection; open its circuit if it fails often or asks for a wait."""
     if (now := await lock_unchanged(connection, ledger)) is not None:
         circuit = after_connection_failure(now.failures, retry_after, jitter)
-        await connections.set_circuit(connection, ledger.name, circuit, message)
+        await connections.STATES.set_circuit(connection, ledger.name, circuit, message)
 
 
 async def stop_connection(
@@ -50,5 +50,5 @@ async def stop_connection(
         if failed.code != LOGIN_REFUSED:
             await secrets.refuse_login(connection, ledger.name, failed.message)
     fix = f"connect it with the right {what}: `backoffice ledger connect {ledger.name} ...`"
-    await connections.set_state(connection, ledger.name, state, f"{failed.message}; {fix}")
+    await connections.STATES.set_state(connection, ledger.name, state, f"{failed.message}; {fix}")
     telemetry.log().error("connection stopped", ledger=ledger.name, code=failed.code)

@@ -254,7 +254,7 @@ async def on_check(connection: AsyncConnection, command: CheckLedger) -> Answer:
 async def on_disconnect(connection: AsyncConnection, command: DisconnectLedger) -> Answer:
     """Stop sending and delete the secrets; deliveries stay recorded."""
     known = await require_connection(connection, command.ledger)
-    await connections.set_state(connection, command.ledger, "disconnected")
+    await connections.STATES.set_state(connection, command.ledger, "disconnected")
     await secrets.drop_sealed(connection, command.ledger)
     return Answer(
         f"{command.ledger} is disconnected",

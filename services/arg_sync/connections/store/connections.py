@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.connections.rules import Circuit
-from services.arg_sync.connections.store import FROM_NOW
+from services.arg_sync.connections.store.states import CIRCUIT_CLOSED, SendingStates
 from shared.database import rows, run
 from shared.stored import as_json
 
 STOPPED = {"stopped": "is stopped", "login refused": "cannot log in"}
 """States in which nothing is sent until an operator changes or tests the connection, in words."""
+STATES = SendingStates("arg_sync.connection", "ledger", "connected")
 COLUMNS = (
     "ledger AS name, kind, billing_company, settings, auto_sync, state, message, generation,"
     " failures, circuit_message, check_requested_at,"
@@ -97,27 +97,13 @@ async def connections_with_work(connection: AsyncConnection) -> list[LedgerConne
     return await _select(
         connection,
         "state <> 'disconnected' AND (check_requested_at IS NOT NULL"
-        " OR (state = 'connected' AND coalesce(open_until <= clock_timestamp(), true)"
+        f" OR (state = 'connected' AND {CIRCUIT_CLOSED}"
         "   AND EXISTS (SELECT FROM arg_sync.delivery d WHERE d.ledger = c.ledger"
         "     AND d.state IN ('queued', 'sending', 'unknown')"
         "     AND d.next_attempt_at <= clock_timestamp()"
         "     AND NOT EXISTS (SELECT FROM arg_sync.waiting_credit_note w"
         "       WHERE w.delivery_id = d.delivery_id))))"
         " ORDER BY ledger",
-    )
-
-
-async def may_send(connection: AsyncConnection, ledger: str, generation: int) -> bool:
-    """Return whether the connection is connected, unchanged, and its circuit closed."""
-    return bool(
-        await rows(
-            connection,
-            "SELECT ledger FROM arg_sync.connection WHERE ledger = :ledger"
-            " AND generation = :generation AND state = 'connected'"
-            " AND coalesce(open_until <= clock_timestamp(), true)",
-            ledger=ledger,
-            generation=generation,
-        )
     )
 
 
@@ -141,46 +127,6 @@ async def put_connection(connection: AsyncConnection, values: Mapping[str, Any])
         "INSERT INTO arg_sync.call_pacing (ledger, next_at) VALUES (:ledger, now())"
         " ON CONFLICT DO NOTHING",
         ledger=values["ledger"],
-    )
-
-
-async def set_state(
-    connection: AsyncConnection, ledger: str, state: str, message: str = ""
-) -> None:
-    """Set a connection to connected, disconnected or, with a message, one of `STOPPED`."""
-    await run(
-        connection,
-        "UPDATE arg_sync.connection SET state = :state, message = :message WHERE ledger = :ledger",
-        ledger=ledger,
-        state=state,
-        message=message,
-    )
-
-
-async def set_circuit(
-    connection: AsyncConnection, ledger: str, circuit: Circuit, message: str
-) -> None:
-    """Store the failures and open the circuit; an open circuit never closes earlier."""
-    await run(
-        connection,
-        "UPDATE arg_sync.connection SET failures = :failures, circuit_message = :message,"
-        " open_until = CASE WHEN CAST(:seconds AS float8) > 0"
-        f"   THEN greatest(open_until, {FROM_NOW}) ELSE open_until END"
-        " WHERE ledger = :ledger",
-        ledger=ledger,
-        failures=circuit.failures,
-        seconds=circuit.open_seconds,
-        message=message,
-    )
-
-
-async def close_circuit(connection: AsyncConnection, ledger: str) -> None:
-    """Close the circuit of a connection that works again."""
-    await run(
-        connection,
-        "UPDATE arg_sync.connection SET failures = 0, open_until = NULL, circuit_message = ''"
-        " WHERE ledger = :ledger AND failures > 0",
-        ledger=ledger,
     )
 
 

@@ -105,7 +105,7 @@ class DeliveryRun:
         while not self._ending:
             await asyncio.sleep(WATCH_SECONDS)
             async with self._engine.connect() as connection:
-                self._broken |= not await connections.may_send(
+                self._broken |= not await connections.STATES.may_send(
                     connection, self._ledger, self._connection.generation
                 )
         await self._notify()
@@ -310,7 +310,7 @@ async def _update_connection(
         wait = max(failed.retry_after or 0.0 for failed in failures)
         await open_circuit(connection, ledger, wait or None, failures[-1].message, jitter)
     elif ledger.failures and any(each.next.state == "posted" for each in outcomes):
-        await connections.close_circuit(connection, ledger.name)
+        await connections.STATES.close_circuit(connection, ledger.name)
 
 
 def _row(each: Outcome) -> dict[str, Any]:

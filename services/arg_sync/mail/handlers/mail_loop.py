@@ -60,7 +60,7 @@ class MailLoop(DueLoop[MailAccount]):
         try:
             while not self.stopping.is_set():
                 async with self.unit_of_work.engine.begin() as connection:
-                    if not await accounts.may_send(connection, due):
+                    if not await accounts.STATES.may_send(connection, due.name, due.generation):
                         return
                     claimed = await mails.claim(
                         connection, due.billing_company, self.holder, LEASE_SECONDS
@@ -90,7 +90,7 @@ class MailLoop(DueLoop[MailAccount]):
         async with self.unit_of_work.engine.begin() as connection:
             await mails.settle(connection, claimed, after, self.holder, took)
             if failed is None and after.state == rules.SENT:
-                await accounts.close_circuit(connection, sending.account.billing_company)
+                await accounts.STATES.close_circuit(connection, sending.account.name)
             elif failed is not None and failed.everywhere:
                 await self._hold_account(connection, sending.account, failed)
         telemetry.MAILS_ENDED.labels(after.state).inc()
@@ -170,7 +170,7 @@ class MailLoop(DueLoop[MailAccount]):
             return  # an operator changed it meanwhile
         if failed.failure == "transient":
             circuit = after_connection_failure(now.failures, failed.retry_after, self.jitter)
-            await accounts.set_circuit(connection, account, circuit, failed.message)
+            await accounts.STATES.set_circuit(connection, account.name, circuit, failed.message)
             return
         login = failed.failure == "auth" and failed.code not in NO_LOGINS
         state = "login refused" if login else "stopped"
@@ -178,7 +178,7 @@ class MailLoop(DueLoop[MailAccount]):
             f"correct it with `backoffice send set-account --billing-company"
             f" {account.billing_company} ...`; that also lets the next attempt through"
         )
-        await accounts.stop(connection, account, state, f"{failed.message}; {fix}")
+        await accounts.STATES.set_state(connection, account.name, state, f"{failed.message}; {fix}")
         telemetry.log().error(
             "mail account stopped", billing_company=account.billing_company, code=failed.code
         )

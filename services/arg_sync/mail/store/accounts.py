@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.connections.rules import Circuit
-from services.arg_sync.connections.store import FROM_NOW
+from services.arg_sync.connections.store.states import CIRCUIT_CLOSED, SendingStates
 from shared.database import rows, run
 from shared.stored import as_json
 
+STATES = SendingStates("arg_sync.mail_account", "billing_company", "ready")
 COLUMNS = "billing_company, settings, state, message, generation, failures"
 
 
@@ -50,24 +50,10 @@ async def accounts_with_work(connection: AsyncConnection) -> list[MailAccount]:
     """Return the accounts that may send and have an e-mail that is due."""
     return await _select(
         connection,
-        "state = 'ready' AND coalesce(open_until <= clock_timestamp(), true)"
+        f"state = 'ready' AND {CIRCUIT_CLOSED}"
         " AND EXISTS (SELECT FROM arg_sync.mail m WHERE m.billing_company = a.billing_company"
         "   AND m.state = 'queued' AND m.next_attempt_at <= clock_timestamp())"
         " ORDER BY billing_company",
-    )
-
-
-async def may_send(connection: AsyncConnection, account: MailAccount) -> bool:
-    """Return whether the account is unchanged and may send now."""
-    return bool(
-        await rows(
-            connection,
-            "SELECT generation FROM arg_sync.mail_account WHERE billing_company = :company"
-            " AND generation = :generation AND state = 'ready'"
-            " AND coalesce(open_until <= clock_timestamp(), true)",
-            company=account.billing_company,
-            generation=account.generation,
-        )
     )
 
 
@@ -82,50 +68,9 @@ async def put_account(
         " VALUES (:company, CAST(:settings AS jsonb), 'ready', :actor, now())"
         " ON CONFLICT (billing_company) DO UPDATE SET settings = excluded.settings,"
         " state = 'ready', message = '', generation = a.generation + 1, failures = 0,"
-        " open_until = NULL, failure_message = '', actor = excluded.actor,"
+        " open_until = NULL, circuit_message = '', actor = excluded.actor,"
         " changed_at = excluded.changed_at",
         company=billing_company,
         settings=json.dumps(dict(settings)),
         actor=actor,
-    )
-
-
-async def stop(connection: AsyncConnection, account: MailAccount, state: str, message: str) -> None:
-    """Send nothing more, unless an operator changed the account meanwhile."""
-    await run(
-        connection,
-        "UPDATE arg_sync.mail_account SET state = :state, message = :message"
-        " WHERE billing_company = :company AND generation = :generation",
-        state=state,
-        message=message,
-        company=account.billing_company,
-        generation=account.generation,
-    )
-
-
-async def set_circuit(
-    connection: AsyncConnection, account: MailAccount, circuit: Circuit, message: str
-) -> None:
-    """Store a failure of the server, and until when nothing is tried."""
-    await run(
-        connection,
-        "UPDATE arg_sync.mail_account SET failures = :failures, failure_message = :message,"
-        " open_until = CASE WHEN CAST(:seconds AS float8) > 0"
-        f"   THEN greatest(open_until, {FROM_NOW}) ELSE open_until END"
-        " WHERE billing_company = :company AND generation = :generation",
-        failures=circuit.failures,
-        message=message,
-        seconds=circuit.open_seconds,
-        company=account.billing_company,
-        generation=account.generation,
-    )
-
-
-async def close_circuit(connection: AsyncConnection, billing_company: str) -> None:
-    """Forget failures of a server that took a message."""
-    await run(
-        connection,
-        "UPDATE arg_sync.mail_account SET failures = 0, open_until = NULL, failure_message = ''"
-        " WHERE billing_company = :company AND failures > 0",
-        company=billing_company,
     )
