@@ -13,11 +13,14 @@ from pypdf import PdfReader
 
 from services.arg_sync.connections.handlers.keys import publish_key
 from services.arg_sync.mail import rules
+from services.arg_sync.mail.store import accounts, mails
 from shared import sealing
+from tests.builders import COMPANY
 from tests.conftest import Configure
 from tests.handlers.mailing import HOST, PASSWORD, SENDER, Mailing, MailServer, mailing_at
 from tests.ledgers import delivering as closing
 from tests.ledgers.delivering import Delivering
+from tests.running import Observer, until
 from tests.system.tls_kafka import Authority
 
 
@@ -224,6 +227,25 @@ async def test_a_refused_sender_stops_the_account_and_refuses_no_document(
     await mailing.set_account()
     await mailing.work()
     assert await mailing.states() == {"sent": 4}
+
+
+async def test_a_command_and_a_worker_lock_in_one_order(mailing: Mailing) -> None:
+    """The account, then the e-mail. In another order they wait for each other, and the worker may
+    lose what the server answered.
+    """
+    await mailing.delivering.close("INV-1")
+    await mailing.address("Mercy Hospital", "ap@mercy.example")
+    await mailing.send_batch()
+    mailing.server.sender = "553 5.7.1 sender not allowed"
+    observer = Observer(mailing.delivering.engine_of, ())
+    async with mailing.delivering.engine_of("arg_sync").begin() as connection:
+        assert await accounts.account_for(connection, COMPANY) is not None
+        working = asyncio.create_task(mailing.work())
+        await until("the worker waits for the account", observer.waiting_for_locks)
+        mail = await mails.mail_for(connection, COMPANY, "INV-1", "ap@mercy.example")
+        assert mail.state == "sending"
+    await working
+    assert await mailing.states() == {"queued": 1}
 
 
 @pytest.mark.usefixtures("with_tax_id")

@@ -88,11 +88,12 @@ class MailLoop(DueLoop[MailAccount]):
         await faults.point("mail_answered")
         took = int((time.monotonic() - began) * 1000)
         async with self.unit_of_work.engine.begin() as connection:
-            await mails.settle(connection, claimed, after, self.holder, took)
-            if failed is None and after.state == rules.SENT:
+            # The account before the e-mail, as commands lock them: else one waits for the other.
+            if after.state == rules.SENT:
                 await accounts.STATES.close_circuit(connection, sending.account.name)
             elif failed is not None and failed.everywhere:
                 await self._hold_account(connection, sending.account, failed)
+            await mails.settle(connection, claimed, after, self.holder, took)
         telemetry.MAILS_ENDED.labels(after.state).inc()
         if after.state in ("refused", "unknown"):
             telemetry.log().warning(
