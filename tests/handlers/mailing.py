@@ -97,7 +97,10 @@ class MailServer:
             self.password.encode(),
         )
         self.logins.append(good)
-        return AuthResult(success=good, handled=False)
+        quoted = (
+            None if good else f"535 5.7.8 not {data.password.decode()} of {data.login.decode()}"
+        )
+        return AuthResult(success=good, handled=False, message=quoted)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["MailServer"]:

@@ -288,6 +288,7 @@ async def test_a_login_over_tls_is_tried_once_and_a_refused_one_not_again(
         await mailing.work("w2")
         (account,) = await delivering.rows("SELECT * FROM arg_sync.mail_account")
         assert account.state == "login refused" and "set-account" in account.message
+        assert "535 5.7.8 not *** of acme" in account.message, "the server quotes the password"
         assert server.logins == [False]
         server.password = PASSWORD
         (stored,) = await delivering.rows("SELECT sealed FROM arg_sync.secret")

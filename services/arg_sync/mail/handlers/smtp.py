@@ -7,8 +7,9 @@ attempt: `login` of the library tries each method of the server, which the serve
 """
 
 import asyncio
+import base64
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -18,6 +19,7 @@ from aiosmtplib.protocol import PERIOD_REGEX, normalize_message_line_endings
 
 from services.arg_sync.ledgers.adapter import SecretStore
 from services.arg_sync.ledgers.failures import LOGIN_REFUSED, TOO_MANY, Failure, FailureClass
+from services.arg_sync.ledgers.http_client import without
 from services.arg_sync.ledgers.network import is_allowed
 from shared.settings import settings
 
@@ -30,15 +32,15 @@ SENT_AT_MOST = 100
 SLOWEST_BYTES = 100_000
 """Bytes in a second below which a connection counts as broken."""
 WRITTEN_POLL_SECONDS = 0.01
-LOGIN_METHODS = ("plain", "login", "cram-md5")
 TRANSIENT_LOGINS = (421, 432, 450, 451, 454)
 
 
 class MailSession:
     """An open session. After a failure of the connection it is closed and of no more use."""
 
-    def __init__(self, client: aiosmtplib.SMTP) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, hide: Collection[str] = ()) -> None:
         self._client = client
+        self._hide = hide  # in what the server answers
         self._inside = False  # of a message: what is written belongs to it
         self.sent = 0
 
@@ -65,7 +67,7 @@ class MailSession:
             )
         self.sent += 1
         self._inside = True
-        async with _read_failures("mail"):
+        async with _read_failures("mail", self._hide):
             try:
                 await self._client.mail(sender)
             except aiosmtplib.SMTPSenderRefused as refused:
@@ -78,12 +80,12 @@ class MailSession:
         if not await hand_over():
             self.close()
             raise Failure("transient", "lease_over", "another worker has this e-mail now")
-        async with _read_failures("end"):
+        async with _read_failures("end", self._hide):
             ended = await self._client.execute_command(b".", timeout=END_SECONDS)
             if ended.code != aiosmtplib.SMTPStatus.completed:
                 raise aiosmtplib.SMTPDataError(ended.code, ended.message)
         self._inside = False
-        return f"{ended.code} {ended.message}"
+        return without(self._hide, f"{ended.code} {ended.message}")
 
     async def _write(self, wire: bytes) -> None:
         """Write the message and wait until the operating system has all of it."""
@@ -133,12 +135,13 @@ async def open_session(account: Mapping[str, str], secret_store: SecretStore) ->
         if not password:
             message = f"{account['user']} has no password: `backoffice send set-account`"
             raise Failure("auth", "bad_settings", message, everywhere=True)
-    async with _read_failures("connect", f"{host}:{port}"):
+    async with _read_failures("connect", where=f"{host}:{port}: "):
         client = await _connected(account, host, port)
-    session = MailSession(client)
+    hide = _forms_of(account["user"], password) if password else ()
+    session = MailSession(client, hide)
     try:
         if password:
-            async with secret_store.login(version):
+            async with secret_store.login(version), _read_failures("login", hide):
                 await _log_in(client, account["user"], password)
     except BaseException:
         session.close()
@@ -208,21 +211,26 @@ async def _socket(host: str, port: int) -> socket.socket:
 
 async def _log_in(client: aiosmtplib.SMTP, user: str, password: str) -> None:
     """Log in once, with the first of our methods that the server has."""
-    methods = [each for each in LOGIN_METHODS if each in client.server_auth_methods]
-    if not methods:
+    methods = {
+        "plain": client.auth_plain,
+        "login": client.auth_login,
+        "cram-md5": client.auth_crammd5,
+    }
+    offered = [call for name, call in methods.items() if name in client.server_auth_methods]
+    if not offered:
         raise Failure(
             "auth",
             "bad_settings",
             "the mail server offers no login with a password over this connection",
             everywhere=True,
         )
-    call = {
-        "plain": client.auth_plain,
-        "login": client.auth_login,
-        "cram-md5": client.auth_crammd5,
-    }[methods[0]]
-    async with _read_failures("login"):
-        await call(user, password)
+    await offered[0](user, password)
+
+
+def _forms_of(user: str, password: str) -> Collection[str]:
+    """Return a password as a server gets it, by itself and in the forms of a login."""
+    forms = (password, f"\0{user}\0{password}")
+    return (password, *(base64.b64encode(form.encode()).decode() for form in forms))
 
 
 def _sender_refused(refused: aiosmtplib.SMTPSenderRefused) -> Exception:
@@ -233,31 +241,41 @@ def _sender_refused(refused: aiosmtplib.SMTPSenderRefused) -> Exception:
 
 
 @asynccontextmanager
-async def _read_failures(step: str, where: str = "") -> AsyncIterator[None]:
-    """Turn errors of the library into failures. `step`: connect, login, mail or end."""
-    at = f"{where}: " if where else ""
+async def _read_failures(
+    step: str, hide: Collection[str] = (), where: str = ""
+) -> AsyncIterator[None]:
+    """Turn errors of the library into failures. `step`: connect, login, mail or end.
+
+    Their messages begin with `where`, and what the server quotes of `hide` is replaced.
+    """
     try:
         yield
-    except Failure:
-        raise
-    except aiosmtplib.SMTPAuthenticationError as error:
+    except Failure as failed:
+        raise failed.reading(without(hide, failed.message)) from failed
+    except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+        read = _failure_of(step, error)
+        raise read.reading(where + without(hide, read.message)) from error
+
+
+def _failure_of(step: str, error: Exception) -> Failure:
+    """Return what an error of the library means."""
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         if error.code in TRANSIENT_LOGINS:
-            raise Failure("transient", TOO_MANY, _words(error), everywhere=True) from error
-        raise Failure("auth", LOGIN_REFUSED, _words(error), everywhere=True) from error
-    except aiosmtplib.SMTPResponseException as error:
-        raise _of_answer(step, error, at) from error
-    except (aiosmtplib.SMTPServerDisconnected, OSError, TimeoutError) as error:
-        raise _of_connection(step, error, at) from error
-    except (aiosmtplib.SMTPException, ValueError) as error:  # no STARTTLS, an unreadable answer
-        message = f"{at}{error}"
-        if step == "end":
-            raise Failure("unknown", "unreadable", message) from error
-        raise Failure("permanent", "smtp", message, everywhere=step != "mail") from error
+            return Failure("transient", TOO_MANY, _words(error), everywhere=True)
+        return Failure("auth", LOGIN_REFUSED, _words(error), everywhere=True)
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return _of_answer(step, error)
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected | OSError | TimeoutError):
+        return _of_connection(step, error)
+    # No STARTTLS, or an unreadable answer.
+    if step == "end":
+        return Failure("unknown", "unreadable", str(error))
+    return Failure("permanent", "smtp", str(error), everywhere=step != "mail")
 
 
-def _of_answer(step: str, error: aiosmtplib.SMTPResponseException, at: str) -> Failure:
+def _of_answer(step: str, error: aiosmtplib.SMTPResponseException) -> Failure:
     """Return what an answer such as 451 or 550 means; -1 is one that cannot be read."""
-    message = f"{at}{_words(error)}"
+    message = _words(error)
     if error.code == aiosmtplib.SMTPStatus.invalid_response:
         kind: FailureClass = "unknown" if step == "end" else "transient"
         return Failure(kind, "unreadable", message, everywhere=step != "end")
@@ -269,13 +287,13 @@ def _of_answer(step: str, error: aiosmtplib.SMTPResponseException, at: str) -> F
     )
 
 
-def _of_connection(step: str, error: Exception, at: str) -> Failure:
+def _of_connection(step: str, error: Exception) -> Failure:
     """Return what a lost connection means: after the end of a message it may have been taken."""
     reason = str(error) or type(error).__name__
     if step == "end":
         message = f"the connection ended before the mail server answered: {reason}"
         return Failure("unknown", "answer_lost", message)
-    return Failure("transient", "unreachable", f"{at}{reason}", everywhere=True)
+    return Failure("transient", "unreachable", reason, everywhere=True)
 
 
 def _words(error: aiosmtplib.SMTPResponseException) -> str:
