@@ -217,13 +217,11 @@ async def on_decide(connection: AsyncConnection, command: DecideMail) -> Answer:
 
 async def on_bounces(connection: AsyncConnection, command: RecordBounces) -> Answer:
     """Record e-mails that came back. Reports about what is not ours, or known, change nothing."""
-    numbers: list[str] = []
+    messages: dict[str, str] = {}
     for each in command.bounces:
         words = " ".join(each.text.split())
-        message = f"it came back: {each.status} {words}".strip()
-        number = await mails.record_bounce(connection, each.message_id, message, BOUNCED_FIX)
-        if number is not None:
-            numbers.append(number)
+        messages.setdefault(each.message_id, f"it came back: {each.status} {words}".strip())
+    numbers = await mails.record_bounces(connection, messages, BOUNCED_FIX)
     ignored = len(command.bounces) - len(numbers)
     more = f", {ignored} known before or not of ours" if ignored else ""
     named = f": {listed(numbers, SHOWN)}" if numbers else ""

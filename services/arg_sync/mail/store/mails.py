@@ -226,14 +226,21 @@ async def decide(
     )
 
 
-async def record_bounce(
-    connection: AsyncConnection, message_id: str, message: str, fix: str
-) -> str | None:
-    """Record that an e-mail came back; return the document's number, None if nothing changed."""
+async def record_bounces(
+    connection: AsyncConnection, messages: Mapping[str, str], fix: str
+) -> list[str]:
+    """Record which e-mails came back; return the numbers of the documents of those that did.
+
+    `messages`: why, by message id.
+    """
     found = await rows(
-        connection, QUERIES["record_bounce"], message_id=message_id, message=message, fix=fix
+        connection,
+        QUERIES["record_bounces"],
+        message_ids=list(messages),
+        messages=list(messages.values()),
+        fix=fix,
     )
-    return found[0].invoice_number if found else None
+    return [row.invoice_number for row in found]
 
 
 async def companies_of_messages(

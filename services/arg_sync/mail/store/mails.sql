@@ -85,15 +85,18 @@ INSERT INTO arg_sync.mail_attempt
   (mail_id, attempt_no, revision, message_id, state, code, message, worker, duration_ms)
 SELECT mail_id, attempts, revision, message_id, state, code, message, leased_by, 0 FROM lost
 
--- name: record_bounce
--- An e-mail that was sent, or of which that was unknown, came back. A report about an earlier
+-- name: record_bounces
+-- E-mails that were sent, or of which that was unknown, came back. A report about an earlier
 -- revision, and one that is there, change nothing.
 WITH changed AS (
-  UPDATE arg_sync.mail SET state = 'refused', code = 'bounced', message = :message, fix = :fix,
-    settled_at = now(), attempts = attempts + 1
-  WHERE message_id = :message_id AND state IN ('sent', 'unknown')
-  RETURNING mail_id, attempts, revision, message_id, invoice_number)
-INSERT INTO arg_sync.mail_attempt
-  (mail_id, attempt_no, revision, message_id, state, code, message, worker, duration_ms)
-SELECT mail_id, attempts, revision, message_id, 'refused', 'bounced', :message, '', 0 FROM changed
-RETURNING (SELECT invoice_number FROM changed) AS invoice_number
+  UPDATE arg_sync.mail m SET state = 'refused', code = 'bounced', message = r.message, fix = :fix,
+    settled_at = now(), attempts = m.attempts + 1
+  FROM unnest(CAST(:message_ids AS text[]), CAST(:messages AS text[])) AS r(message_id, message)
+  WHERE m.message_id = r.message_id AND m.state IN ('sent', 'unknown')
+  RETURNING m.mail_id, m.attempts, m.revision, m.message_id, m.state, m.code, m.message,
+    m.invoice_number),
+attempted AS (
+  INSERT INTO arg_sync.mail_attempt
+    (mail_id, attempt_no, revision, message_id, state, code, message, worker, duration_ms)
+  SELECT mail_id, attempts, revision, message_id, state, code, message, '', 0 FROM changed)
+SELECT invoice_number FROM changed ORDER BY mail_id
