@@ -243,7 +243,6 @@ CREATE TABLE arg_sync.mail_attempt (
   state text NOT NULL, code text NOT NULL, message text NOT NULL,
   worker text NOT NULL, duration_ms integer NOT NULL, ended_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (mail_id, attempt_no));
-CREATE INDEX mail_attempt_message ON arg_sync.mail_attempt (message_id);
 
 -- For the invoicer's health check: whether the documents of a billing company can be delivered.
 CREATE VIEW arg_sync.connection_health AS

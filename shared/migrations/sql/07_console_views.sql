@@ -384,9 +384,9 @@ CREATE VIEW arg_sync.console_mail_account AS
   FROM arg_sync.mail_account a;
 -- Documents sent by e-mail, one row for each document and address.
 CREATE VIEW arg_sync.console_mail AS
-  SELECT mail_id, billing_company, batch_id, invoice_id, invoice_number, document_type,
-      account_name, address, revision, message_id, subject, attach, state, code, message, fix,
-      attempts, next_attempt_at, queued_at, settled_at
+  SELECT mail_id, billing_company, batch_id, invoice_number, document_type, account_name, address,
+      revision, message_id, subject, attach, state, code, message, fix, attempts, next_attempt_at,
+      queued_at, settled_at
   FROM arg_sync.mail;
 -- Attempts of each e-mail.
 CREATE VIEW arg_sync.console_mail_attempt AS

@@ -205,7 +205,7 @@ async def on_decide(connection: AsyncConnection, command: DecideMail) -> Answer:
     state = "sent" if command.sent else "queued"
     words = "it was sent" if command.sent else "it was not sent"
     message = f"{command.actor} decided that {words}: {command.reason}"
-    await mails.decide(connection, row.mail_id, state, "decided", message)
+    await mails.decide(connection, row.mail_id, state, message)
     return Answer(
         f"{number} to {to} is {state}",
         details={"invoice_number": number, "address": to, "state": state},

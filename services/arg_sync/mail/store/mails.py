@@ -193,9 +193,8 @@ async def mail_for(connection: AsyncConnection, billing_company: str, number: st
     """Lock and return the e-mail of a document to an address; None if there is none."""
     found = await rows(
         connection,
-        "SELECT mail_id, invoice_number, address, state, revision, attempts FROM arg_sync.mail"
-        " WHERE billing_company = :company AND invoice_number = :number AND address = :to"
-        " FOR UPDATE",
+        "SELECT mail_id, state FROM arg_sync.mail WHERE billing_company = :company"
+        " AND invoice_number = :number AND address = :to FOR UPDATE",
         company=billing_company,
         number=number,
         to=to,
@@ -203,25 +202,22 @@ async def mail_for(connection: AsyncConnection, billing_company: str, number: st
     return found[0] if found else None
 
 
-async def decide(
-    connection: AsyncConnection, mail_id: int, state: str, code: str, message: str
-) -> None:
+async def decide(connection: AsyncConnection, mail_id: int, state: str, message: str) -> None:
     """Settle an e-mail of unknown outcome as a person says: `sent`, or `queued` once more."""
     await run(
         connection,
-        "WITH decided AS (UPDATE arg_sync.mail SET state = :state, code = :code,"
+        "WITH decided AS (UPDATE arg_sync.mail SET state = :state, code = 'decided',"
         "   message = :message, fix = '', tries = 0, failing_since = NULL, lease = lease + 1,"
         "   handed_over = CAST(:state AS text) = 'sent', attempts = attempts + 1,"
         "   settled_at = CASE WHEN CAST(:state AS text) = 'sent' THEN now() END,"
         "   next_attempt_at = now() WHERE mail_id = :id"
-        "   RETURNING mail_id, attempts, revision, message_id)"
+        "   RETURNING mail_id, attempts, revision, message_id, code)"
         " INSERT INTO arg_sync.mail_attempt (mail_id, attempt_no, revision, message_id, state,"
         "   code, message, worker, duration_ms)"
-        " SELECT mail_id, attempts, revision, message_id, :state, :code, :message, '', 0"
+        " SELECT mail_id, attempts, revision, message_id, :state, code, :message, '', 0"
         " FROM decided",
         id=mail_id,
         state=state,
-        code=code,
         message=message,
     )
 
