@@ -100,7 +100,8 @@ async def _tax_basis_note(
 ) -> str:
     """Say which tax basis the ledger needs, if the billing company has another one."""
     needed = spec.capabilities.tax_basis
-    if needed == "any" or await connections.tax_basis_of(connection, billing_company) == needed:
+    ours = await connections.company_setting(connection, billing_company, "tax_basis")
+    if needed in ("any", ours):
         return ""
     return (
         f"; {spec.title} computes the tax itself, per {needed}: set the same for {billing_company}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,15 +59,17 @@ async def connection_for(
     return found[0] if found else None
 
 
-async def tax_basis_of(connection: AsyncConnection, billing_company: str) -> str:
-    """Return how a billing company computes tax: line or document; "" if it is not known."""
+async def company_setting(
+    connection: AsyncConnection, billing_company: str, name: Literal["tax_basis", "time_zone"]
+) -> str:
+    """Return a setting of a billing company; "" if the company is not known."""
     found = await rows(
         connection,
-        "SELECT tax_basis FROM fee_realizer.billing_company_settings"
+        f"SELECT {name} AS value FROM fee_realizer.billing_company_settings"
         " WHERE billing_company = :company",
         company=billing_company,
     )
-    return str(found[0].tax_basis) if found else ""
+    return str(found[0].value) if found else ""
 
 
 async def connections_named(

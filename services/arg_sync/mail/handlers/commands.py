@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.store import secrets
+from services.arg_sync.connections.store.connections import company_setting
 from services.arg_sync.deliveries.store.documents import documents_for
 from services.arg_sync.mail.handlers.smtp import is_own_host
 from services.arg_sync.mail.rules import subject_and_text
@@ -259,7 +260,8 @@ async def _queue(
     connection: AsyncConnection, account: MailAccount, ids: Sequence[int], *, again: bool
 ) -> tuple[int, list[Recipients]]:
     """Queue documents; return how many e-mails, and the documents without an address."""
-    today = today_of(await mails.time_zone_of(connection, account.billing_company))
+    zone = await company_setting(connection, account.billing_company, "time_zone")
+    today = today_of(zone or "UTC")
     domain = account.settings["sender"].rpartition("@")[2]
     queued, without = 0, list[Recipients]()
     for start in range(0, len(ids), AT_ONCE):

@@ -62,17 +62,6 @@ async def documents_of(
     return [row.invoice_id for row in found]
 
 
-async def time_zone_of(connection: AsyncConnection, billing_company: str) -> str:
-    """Return the time zone of a billing company; UTC if it is not known."""
-    found = await rows(
-        connection,
-        "SELECT time_zone FROM fee_realizer.billing_company_settings"
-        " WHERE billing_company = :company",
-        company=billing_company,
-    )
-    return str(found[0].time_zone) if found else "UTC"
-
-
 async def recipients(
     connection: AsyncConnection, invoice_ids: Sequence[int], today: date
 ) -> list[Recipients]:
