@@ -13,12 +13,10 @@ from services.arg_sync.ledgers.failures import Failure
 from tests.ledgers.stages import netsuite_stage
 from tests.ledgers.suite import LedgerSuite, Stage, create, customer_of, document
 
-SETTINGS = {"account_id": "123456_SB1", "certificate_id": "cert-1", "currencies": "USD=1,EUR=4"}
-
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    """A server that plays it, with a key pair of its own."""
+    """A server that plays it."""
     async with netsuite_stage() as made:
         yield made
 
