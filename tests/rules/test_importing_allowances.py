@@ -1,11 +1,13 @@
-"""How people write discounts and surcharges: options of a command, and cells of a file."""
+"""How people write discounts and surcharges in options and in files, and how a table shows them."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from services.console.cli.debtor_terms import table_row
 from services.console.importing.allowances import read_allowance
 from services.console.importing.terms import read_terms
 from services.invoicer.debtors.rules.allowances import AllowanceTerm, change_allowances, in_order
@@ -77,6 +79,21 @@ def test_a_file_sets_and_ends_them(tmp_path: Path) -> None:
         ("surcharge", "Fuel"),
     ]
     assert terms.remove_allowances == ("Old", "Older")
+
+
+def test_a_table_shows_them_as_they_are_stored() -> None:
+    """With other lists as texts, and nothing where every debtor has the same."""
+    stored = [
+        AllowanceTerm("discount", "Volume", Decimal("2.5"), applies_to="timesheets").row,
+        AllowanceTerm("surcharge", "Administration", amount=Decimal(15), currency="EUR").row,
+    ]
+    terms = {"from_date": "2026-03-01", "emails": ["a@b.com", "c@d.com"], "attach": ["pdf"]}
+    assert table_row(terms | {"allowances": stored}) == {
+        "from_date": "2026-03-01",
+        "emails": "a@b.com, c@d.com",
+        "attach": None,
+        "allowances": "discount Volume 2.5 % of timesheets; surcharge Administration 15 EUR",
+    }
 
 
 def test_one_replaces_the_one_of_its_name_in_its_place() -> None:

@@ -120,6 +120,8 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
         "Art. 132",
         "--credits",
         "net",
+        "--discount",
+        "Volume=2.5:timesheets",
     )
     versions = typed("debtor-terms", "show", "Client of terms", *company)["terms"]
     assert [
@@ -137,7 +139,8 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
     ]
     assert versions[1]["payment_terms"] == "net:15"
     assert versions[1]["missing_timesheets"] == "wait:2"
-    assert "Art. 132" in shown(data, "debtor-terms", "show", *company)
+    table = shown(data, "debtor-terms", "show", *company)
+    assert "Art. 132" in table and "discount Volume 2.5 % of timesheets" in table
     history = typed("history", "Client of terms")["entries"]
     assert [(each["what"], each["reason"]) for each in history] == [
         ("set-debtor-terms", "new contracts"),

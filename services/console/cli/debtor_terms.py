@@ -244,14 +244,6 @@ def _tax(exempt: str | None, reverse_charge: str | None, taxed: bool) -> dict[st
     return {"tax_regime": "standard", "tax_wording": ""} if taxed else {}
 
 
-def _joined(version: dict[str, Any]) -> dict[str, Any]:
-    """Terms with their lists as texts."""
-    return {
-        name: ", ".join(value) if isinstance(value, list) else value
-        for name, value in version.items()
-    }
-
-
 @command(app, "import", sends=True, timeout=LONG_SECONDS)
 def import_terms(
     run: Run,
@@ -285,22 +277,24 @@ def show_terms(
 
     versions = run.read(debtor_terms, billing_company, account_name)
     run.document({"billing_company": billing_company, "terms": versions})
-    rows = [
-        {
-            name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
-            for name, value in _joined(version).items()
-        }
-        | {
-            "from_date": _since(str(version["from_date"])),
-            "allowances": "; ".join(map(_in_words, version["allowances"])) or None,
-        }
-        for version in versions
-    ]
     run.table(
-        rows,
+        [table_row(version) for version in versions],
         VERSIONS,
         empty=f"{account_name or 'every debtor'} has the defaults of {billing_company}",
     )
+
+
+def table_row(version: dict[str, Any]) -> dict[str, Any]:
+    """Terms as a table shows them: lists as texts, and nothing where every debtor has the same."""
+    texts = {
+        "allowances": "; ".join(map(_in_words, version["allowances"])),
+        "emails": ", ".join(version["emails"]),
+        "attach": ", ".join(version["attach"]),
+    }
+    return {
+        name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
+        for name, value in (version | texts).items()
+    } | {"from_date": _since(str(version["from_date"]))}
 
 
 def _in_words(allowance: dict[str, Any]) -> str:
