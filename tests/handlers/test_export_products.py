@@ -141,7 +141,8 @@ class Office:
 
 async def live(office: Office) -> None:
     """A retainer of 4,000.00 of which a fee of 3,000.00 leaves 1,000.00 to credit, a rent monthly
-    from August whose price changes in October, both less 2.5 %, and a credit by hand.
+    from August whose price changes in October, both less 2.5 %, one that is due once, and a credit
+    by hand.
     """
     taxes = [{"tax_code": "VAT", "percent": "20", "from_date": "2020-01-01"}]
     await office.command(
@@ -174,6 +175,8 @@ async def live(office: Office) -> None:
             **rent,
         )  # fmt: skip
     await office.command("end-assignment", assignment_id="A-1", last_date="2027-01-31")
+    once = {name: value for name, value in rent.items() if name != "monthly_day"}
+    await office.command("set-assignment", assignment_id="A-2", on_date="2026-12-01", **once)
     await office.command("generate-batch", billing_company=COMPANY, cut_off_date="2026-10-31")
     await office.send(
         "placement-created",

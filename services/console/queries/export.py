@@ -61,7 +61,7 @@ async def assignments(connection: ReadConnection) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for row in rows:
         schedule = as_json(row["schedule"])
-        months = {1: "monthly_day", 3: "quarterly_day"}.get(schedule["months"])
+        months = {1: "monthly_day", 3: "quarterly_day"}.get(schedule.get("months"))
         due = {months: schedule["day"]} if months else {"dates": schedule["dates"]}
         names = ("assignment_id", "billing_company", "from_date")
         until = row["last_date" if row["is_last"] else "until_date"]
