@@ -12,6 +12,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.command_lines import send_lines
 from services.console.cli.options import (
     AnyCompany,
+    Check,
     Company,
     Limit,
     file_argument,
@@ -191,7 +192,7 @@ def import_assignments(
     file: Annotated[
         Path, file_argument("Columns as in `backoffice template assignments`.", "FILE.csv")
     ],
-    check: Annotated[bool, typer.Option("--check", help="Read the file and send nothing.")] = False,
+    check: Check = False,
 ) -> None:
     """Set assignments from a CSV file. If a line is wrong, nothing is sent."""
     from services.console.importing.assignments import read_assignments
