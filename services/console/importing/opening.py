@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -35,10 +36,9 @@ ZERO = Decimal(0)
 HOUR, PIECE = "HUR", "C62"
 TOLERANCE = Decimal("0.05")
 
-
 OF_DOCUMENT = ("document_type", "invoice_date", "due_date", "account_name", "currency", "paid")
 """The columns that belong to the document; lines may leave them out where an earlier one has it."""
-NEEDED = ("invoice_date", "account_name", "currency", "amount")
+NEEDED = ("billing_company", "invoice_date", "account_name", "currency", "amount")
 
 
 class OpeningRow(NamedTuple):
@@ -77,11 +77,9 @@ def read_opening_lines(path: Path, problems: Problems) -> OpeningRows:
         missing = [each for each in NEEDED if each not in values or values[each] == ""]
         for column in missing:
             problems.add(path.name, line, column, "is missing")
-        if not missing and "billing_company" in values:
+        if not missing:
             key = (values["billing_company"], values["invoice_number"])
             found.documents.setdefault(key, []).append(OpeningRow(line, values))
-        elif "billing_company" not in values:
-            problems.add(path.name, line, "billing_company", "is missing")
     return found
 
 
@@ -90,10 +88,7 @@ def read_opening_numbers(
 ) -> tuple[CommandLines, Problems]:
     """The command of each line, made by `new_command(name, **fields)`, and all that is wrong."""
     return read_command_lines(
-        path,
-        OPENING_NUMBERS,
-        "billing_company",
-        lambda **values: new_command("set-opening-number", **values),
+        path, OPENING_NUMBERS, "billing_company", partial(new_command, "set-opening-number")
     )
 
 
@@ -270,10 +265,10 @@ def _add_given_key(
     except (ValueError, LookupError, TypeError):
         yield "line_key", f"{line['line_key']!r} is no line key"
         return
-    requirement = known.requirements.get(line.get("requirement_id", ""))
     if kind == "timesheet":
-        line |= {"line_kind": "timesheet", "rate_version": version}
-        line["rate_book"] = requirement.rate_book if requirement else 0
+        requirement = known.requirements.get(line.get("requirement_id", ""))
+        rate_book = requirement.rate_book if requirement else 0
+        line |= {"line_kind": "timesheet", "rate_version": version, "rate_book": rate_book}
 
 
 def _add_time_key(

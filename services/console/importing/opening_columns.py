@@ -34,10 +34,6 @@ def _whole_number(cell: str) -> int | None:
     return int(cell) if cell else None
 
 
-def _prefix(cell: str) -> str:
-    return cell
-
-
 OPENING_LINES: Columns = {
     "billing_company": FileColumn(identifier, "the billing company that issued the document"),
     "invoice_number": FileColumn(identifier, "number of the document in the old system"),
@@ -99,7 +95,7 @@ OPENING_LINES: Columns = {
 }
 OPENING_NUMBERS: Columns = {
     "billing_company": FileColumn(identifier, "the billing company"),
-    "series": FileColumn(_prefix, "prefix of the series, e.g. INV-; may be empty", "series_prefix"),
+    "series": FileColumn(str, "prefix of the series, e.g. INV-; may be empty", "series_prefix"),
     "last_number": FileColumn(_whole_number, "last number used, without the prefix, e.g. 881"),
     "last_date": FileColumn(day, "date of the document with that number"),
 }
