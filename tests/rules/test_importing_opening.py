@@ -17,6 +17,7 @@ from services.console.importing.opening import (
 )
 from services.console.queries.opening import KnownRate, KnownRequirement, OpeningFacts
 from shared.events.commands import LoadOpeningDocuments, OpeningDocument, SetOpeningNumber
+from shared.events.field_types import MESSAGE_BYTES
 from tests.builders import COMPANY, time_key
 
 NEW = partial(new_command, actor="pat", reason="first day")
@@ -84,6 +85,19 @@ def test_credit_notes_are_loaded_after_what_they_correct(tmp_path: Path) -> None
         for command in commands
         if isinstance(command, LoadOpeningDocuments)
     ] == [["OLD-881"], ["CN-1"]]
+
+
+def test_every_command_fits_into_a_message(tmp_path: Path) -> None:
+    """As it is sent, with the fields that the file leaves out; what does not fit is named."""
+    documents, _ = read(tmp_path, *(BALANCE.replace("-700", f"-{at}") for at in range(2_500)))
+    problems = Problems()
+    commands = commands_of(((COMPANY, each) for each in documents.values()), NEW, "f", problems)
+    assert problems.count == 0 and len(commands) > 1
+    assert max(len(each.model_dump_json().encode()) for each in commands) <= MESSAGE_BYTES
+    lines = (T_9.replace(",3,", f",{at},") for at in range(1, 1_501))
+    documents, _ = read(tmp_path, *lines)
+    commands_of(((COMPANY, each) for each in documents.values()), NEW, "f", problems)
+    assert "OLD-881 has 1,500 lines, more than a message holds" in str(problems.shown[0])
 
 
 @pytest.mark.parametrize(

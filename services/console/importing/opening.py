@@ -328,7 +328,7 @@ def commands_of(
     for company, each in documents:
         corrects = any(line.corrects_invoice for line in each.lines)
         key = (company, corrects)
-        size = len(each.model_dump_json(exclude_defaults=True))
+        size = len(each.model_dump_json().encode())
         if size > MOST_BYTES:
             problems.add(
                 file,
