@@ -46,34 +46,34 @@ def must_be_one_of(words: Sequence[str], word: str | None, option: str) -> None:
 
 def read_json(file: Path, option: str | None = None) -> Any:
     """The content of a JSON file of at most 900 kB, or wrong use."""
-    from shared.events.field_types import MESSAGE_BYTES
     from shared.json_text import read_json_text
 
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MESSAGE_BYTES + 1)
-        if len(content) > MESSAGE_BYTES:
-            raise ValueError(f"it is larger than {MESSAGE_BYTES:,} bytes")
-        return read_json_text(content.decode(), unique_keys=True)
+        return read_json_text(_read_message(file), unique_keys=True)
     except ValueError as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint=option) from error
 
 
 def read_text(file: Path | None, option: str) -> str | None:
     """The content of a text file of at most 900 kB in UTF-8, or wrong use; None without a file."""
-    from shared.events.field_types import MESSAGE_BYTES
-
     if file is None:
         return None
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MESSAGE_BYTES + 1)
-        if len(content) > MESSAGE_BYTES:
-            raise ValueError(f"it is larger than {MESSAGE_BYTES:,} bytes")
-        return content.decode()
+        return _read_message(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint=option) from error
+
+
+def _read_message(file: Path) -> str:
+    """The content of a file that fits into a message. Raises OSError or ValueError."""
+    from shared.events.field_types import MESSAGE_BYTES
+
+    with file.open("rb") as opened:
+        content = opened.read(MESSAGE_BYTES + 1)
+    if len(content) > MESSAGE_BYTES:
+        raise ValueError(f"it is larger than {MESSAGE_BYTES:,} bytes")
+    return content.decode()
 
 
 def login_name() -> str:
