@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.main import get_command
 
 from services.console.cli import MODULES, application, main
 from services.console.cli import __name__ as package
+from tests.running import ROOT
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -28,6 +30,25 @@ def test_each_command_is_found_in_the_module_that_has_it(module: str) -> None:
         for command in app.registered_commands
     }
     assert groups | named <= set(MODULES[module])
+
+
+def test_every_command_that_a_message_or_a_page_names_exists() -> None:
+    """An operator types what the fix of a message says: `backoffice GROUP COMMAND`."""
+    commands = get_command(application()).commands  # type: ignore[attr-defined]
+    named = {
+        (found[1], found[2] or "", str(path.relative_to(ROOT)))
+        for folder in ("services", "shared", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".md", ".yml")
+        for found in re.finditer(r"`backoffice ([a-z-]+)(?: ([a-z-]+))?", path.read_text())
+    }
+    assert len(named) > 200
+    assert [
+        each
+        for each in sorted(named)
+        if each[0] not in commands
+        or (each[1] and each[1] not in getattr(commands[each[0]], "commands", (each[1],)))
+    ] == []
 
 
 def test_only_its_user_reads_what_the_program_writes(

@@ -162,7 +162,7 @@ REPORTS = {
             (
                 ReportColumn("pay_line_id", "line", "id", 9),
                 _text("document_id", "document", 24),
-                _text("account_name", "debtor", 30),
+                ACCOUNT,
                 _text("description", width=42, least=FILES_ONLY),
                 _day("week_ending", least=FILES_ONLY),
                 _day("effective_date", "effective", WIDE),
@@ -301,7 +301,7 @@ async def span_of(
         raise Refused(
             "unknown_billing_company",
             f"there is no billing company {billing_company}",
-            "see `backoffice billing-company list`",
+            "see `backoffice billing-company show`",
         )
     today = (await companies_today(connection, billing_company))[billing_company]
     last = until or (max(today, since) if since else today)
