@@ -15,8 +15,6 @@ from services.console.queries.reports import Report, Span, Totals
 from services.console.queries.snapshot import Row
 from shared.render.csv import csv_record, safe_text
 
-FORMATS = ("csv", "xlsx")
-
 
 class RowWriter(Protocol):
     """Takes the rows of a report, one at a time, and at the end its totals."""
