@@ -7,7 +7,8 @@ was cleared again, a status with its date). All closed documents become opening 
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -44,7 +45,11 @@ async def write_export(
         written[file] = len(found)
 
     def table(file: str, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> None:
-        written[file] = _write_csv(folder / file, columns, rows)
+        written[file] = 0
+        with _csv_file(folder / file, columns) as write:
+            for row in rows:
+                write(row)
+                written[file] += 1
 
     for file, commands in (
         (SETTINGS, await _settings(connection, new_command)),
@@ -70,8 +75,11 @@ async def write_export(
     table("catalog.csv", CATALOG, await companies.catalog(connection))
     table("rates.csv", BILL_RATES, await export.operator_rates(connection))
     table(NUMBERS, OPENING_NUMBERS, await export.last_numbers(connection))
-    lines = [row async for row in export.billed_lines(connection)]
-    table(LINES, OPENING_LINES, lines)
+    written[LINES] = 0
+    with _csv_file(folder / LINES, OPENING_LINES) as write:
+        async for row in export.billed_lines(connection):
+            write(row)
+            written[LINES] += 1
     return written
 
 
@@ -115,18 +123,19 @@ async def _settings(connection: ReadConnection, new_command: NewCommand) -> list
     return commands
 
 
-def _write_csv(path: Path, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes rows under the columns of a template; returns how many."""
-    number = 0
+@contextmanager
+def _csv_file(path: Path, columns: Columns) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Begins a file with the columns of a template; what it gives writes one row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        for row in rows:
+
+        def write(row: Mapping[str, Any]) -> None:
             writer.writerow(
                 [_cell(row.get(each.field or column)) for column, each in columns.items()]
             )
-            number += 1
-    return number
+
+        yield write
 
 
 def _cell(value: Any) -> str:
