@@ -1,5 +1,6 @@
 """`backoffice export` and back: an empty database that imports the files exports the same files."""
 
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -43,6 +44,7 @@ from tests.conftest import (
     process,
     run_sql,
 )
+from tests.rules.test_render_details import picture
 
 NEW = partial(new_command, actor="pat", reason="moved")
 SUBSCRIPTIONS = {
@@ -176,6 +178,7 @@ async def live(firm: Firm) -> None:
     await firm.command(
         "set-billing-company", billing_company=COMPANY, taxes=taxes, default_tax="VAT",
         go_live="2026-03-09", address="1 Main St\nNewark", name="Acme",
+        logo=base64.b64encode(picture()).decode(),
     )  # fmt: skip
     await firm.command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday")
     await firm.command("set-catalog-item", **CATALOG)

@@ -188,7 +188,7 @@ async def _write(
             listed.append(line)
 
     sheets = await closed_timesheets(connection, document)
-    logo = await logo_of(connection, document)
+    logo = await logo_of(connection, document.seller.logo)
     sheets_file = _sheets_path(draft) if sheets and not appended(document, sheets) else None
 
     def render() -> None:

@@ -5,6 +5,7 @@ ATS, settings and terms are records, because CSV files cannot hold all of their 
 was cleared again, a status with its date). All closed documents become opening data.
 """
 
+import base64
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from services.console.importing.opening import LINES, NUMBERS
 from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
 from services.console.importing.rates import BILL_RATES
 from services.console.queries import companies, debtors, export
+from services.console.queries.closed_documents import logo_of
 from services.console.queries.snapshot import ReadConnection
 from shared.events.commands import AnyCommand
 from shared.money import plain
@@ -116,7 +118,9 @@ async def _settings(connection: ReadConnection, new_command: NewCommand) -> list
             }
             for tax in settings.pop("taxes")
         ]
-        commands.append(new_command("set-billing-company", **settings, taxes=taxes))
+        picture = await logo_of(connection, settings.pop("logo"))
+        logo = base64.b64encode(picture).decode()
+        commands.append(new_command("set-billing-company", **settings, taxes=taxes, logo=logo))
     for row in await debtors.time_groups(connection):
         names = ("time_group", "cycle", "ends_on", "anchor", "periods")
         commands.append(new_command("set-time-group", **{name: row[name] for name in names}))

@@ -90,11 +90,11 @@ async def closed_timesheets(
     return [closed_timesheet(row) for row in rows]
 
 
-async def logo_of(connection: ReadConnection, document: ClosedDocument) -> bytes:
-    """The picture of the seller's logo; nothing if it has none."""
-    if not document.seller.logo:
+async def logo_of(connection: ReadConnection, logo: str) -> bytes:
+    """The picture of a logo that a document or a billing company names; nothing if it has none."""
+    if not logo:
         return b""
-    (row,) = await fetch(connection, LOGO, logo=document.seller.logo)
+    (row,) = await fetch(connection, LOGO, logo=logo)
     return bytes(row["picture"])
 
 
