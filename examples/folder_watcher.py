@@ -24,7 +24,10 @@ def is_complete(folder: Path, settle: float) -> bool:
     """Whether nobody writes into the folder any more."""
     if (folder / MARKER).exists():
         return True
-    times = [each.stat().st_mtime for each in (folder, *folder.rglob("*"))]
+    try:
+        times = [each.stat().st_mtime for each in (folder, *folder.rglob("*"))]
+    except FileNotFoundError:  # renamed or removed while we looked
+        return False
     return any(folder.glob("*.csv")) and time.time() - max(times) >= settle
 
 
@@ -58,14 +61,14 @@ def import_folder(folder: Path, billing_company: str) -> bool:
     return True
 
 
-def look(inbox: Path, wish: Namespace) -> bool:
+def look(inbox: Path, options: Namespace) -> bool:
     """Import what was in work before, then what is complete. False if something has to wait."""
     for folder in sorted(inbox.iterdir()):
         own = folder.name in (DONE, FAILED) or folder.name.startswith(".")
-        if folder.is_dir() and not own and is_complete(folder, wish.settle):
+        if folder.is_dir() and not own and is_complete(folder, options.settle):
             folder.rename(free_name(inbox / WORKING, folder.name))
     done = [
-        import_folder(each, wish.billing_company) for each in sorted((inbox / WORKING).iterdir())
+        import_folder(each, options.billing_company) for each in sorted((inbox / WORKING).iterdir())
     ]
     return all(done)
 
@@ -78,16 +81,16 @@ def main() -> int:
     parser.add_argument("--settle", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=10.0)
     parser.add_argument("--once", action="store_true")
-    wish = parser.parse_args()
+    options = parser.parse_args()
     for name in (WORKING, DONE, FAILED):
-        (wish.inbox / name).mkdir(parents=True, exist_ok=True)
-    with (wish.inbox / ".lock").open("w") as lock:
+        (options.inbox / name).mkdir(parents=True, exist_ok=True)
+    with (options.inbox / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another watcher to end
         while True:
-            done = look(wish.inbox, wish)
-            if wish.once:
+            done = look(options.inbox, options)
+            if options.once:
                 return int(not done)
-            time.sleep(wish.every)
+            time.sleep(options.every)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def inbox(tmp_path: Path) -> Path:
         (inbox / name / "complete").touch()
     (inbox / "unfinished").mkdir()
     (inbox / "unfinished" / "billto.csv").write_text("level,id\ncli")
+    (inbox / "unfinished" / "rates.part").symlink_to("renamed meanwhile")
     return inbox
 
 
@@ -63,6 +64,7 @@ def test_a_complete_folder_is_imported_once(
     sent = published(topics)["billto-changed"]
     assert sorted(key for key, _ in sent) == ["cl-1", "of-1"]
     (inbox / "unfinished" / "billto.csv").write_text(BILLTO.replace("cl-1", "cl-2"))
+    (inbox / "unfinished" / "rates.part").unlink()
     (inbox / "unfinished").rename(inbox / "right")
     assert watch(inbox, stack).returncode == 0
     assert len(published(topics)["billto-changed"]) == len(sent)
