@@ -211,7 +211,7 @@ class Bridge:
             print(f"{len(messages)} messages published", flush=True)
 
 
-async def main(firm: dict[str, Any], wish: str = "", *entities: str) -> int:
+async def main(firm: dict[str, Any], action: str = "", *entities: str) -> int:
     """Run rounds for ever, or do one thing; 1 if it failed."""
     with closing(sqlite3.connect(firm["state"], isolation_level=None)) as store:
         bridge = Bridge(firm, store)
@@ -219,11 +219,11 @@ async def main(firm: dict[str, Any], wish: str = "", *entities: str) -> int:
         while True:
             failed = False
             try:
-                await actions.get(wish, bridge.round)(*entities)
+                await actions.get(action, bridge.round)(*entities)
             except (AtsFailed, KafkaError, OSError) as error:
                 failed = True
                 print(f"not done, nothing is lost: {error}", file=sys.stderr, flush=True)
-            if wish:
+            if action:
                 return int(failed)
             await asyncio.sleep(firm["seconds"])
 
