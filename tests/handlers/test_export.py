@@ -34,7 +34,7 @@ from shared.database import engine_for
 from shared.events.commands import OPERATOR_COMMAND
 from shared.verify import verify
 from tests import builders
-from tests.builders import COMPANY, realization, realization_line, record, time_key
+from tests.builders import COMPANY, realization, realization_line, record
 from tests.conftest import (
     Configure,
     Database,
@@ -44,6 +44,7 @@ from tests.conftest import (
     process,
     run_sql,
 )
+from tests.handlers import test_opening as opening
 from tests.rules.test_render_details import picture
 
 NEW = partial(new_command, actor="pat", reason="moved")
@@ -54,39 +55,15 @@ SUBSCRIPTIONS = {
     },
     "invoicer": invoicer.subscriptions(),
 }
-T_9 = {
-    "line_no": 3,
-    "document_kind": "timesheet",
-    "document_id": "T-9",
-    "line_key": time_key("REQ-1", "REG", "2020-01-01@50"),
-    "line_kind": "timesheet",
-    "quantity": "40",
-    "unit": "HUR",
-    "unit_price": "50",
-    "amount": "2000",
-    "tax_code": "VAT",
-    "tax_rate": "20",
-    "tax": "400",
-    "service_from": "2026-03-02",
-    "service_to": "2026-03-08",
-    "week_ending": "2026-03-08",
-    "requirement_id": "REQ-1",
-    "worker_id": "W-1",
-    "time_type": "REG",
-    "rate_version": "2020-01-01@50",
-    "rate_book": 1,
-    "description": "Nurse · W-1",
-}
-OLD_881 = {
-    "invoice_number": "OLD-881",
-    "document_type": "invoice",
-    "invoice_date": "2026-03-10",
-    "due_date": "2026-03-25",
-    "account_name": "office-1 account",
-    "currency": "USD",
-    "paid": "1000",
-    "lines": [T_9],
-}
+WEEK = {"service_from": "2026-03-02", "service_to": "2026-03-08", "week_ending": "2026-03-08"}
+OLD_881 = opening.document(
+    "OLD-881",
+    opening.line(**WEEK),
+    invoice_date="2026-03-10",
+    due_date="2026-03-25",
+    account_name="office-1 account",
+    paid="1000",
+)
 CATALOG = {
     "item_id": "hire",
     "name": "Direct hire, permanent",
