@@ -54,7 +54,9 @@ class PlacementRows:
     values: dict[str, Any]
     fees: list[PlacementFee] = field(default_factory=list)
 
-    def event(self, placement_id: str, revision: int, before: PlacementCreated | None) -> Any:
+    def event(
+        self, placement_id: str, revision: int, before: PlacementCreated | None
+    ) -> PlacementCreated:
         """The placement as a message. What the file has no column for stays as stored."""
         values = self.values | {"fees": tuple(self.fees), "revision": revision}
         if before is not None:
