@@ -27,6 +27,7 @@ from services.fee_realizer.sources.rules.placements import (
     PIECE,
     PLACEMENT_PRODUCT,
     PRICE_LIMIT,
+    not_valid,
 )
 from services.fee_realizer.sources.rules.repricing import Impact, RateChange, Repricing
 from services.fee_realizer.sources.rules.timesheets import CitedPrices
@@ -100,16 +101,8 @@ def _missing_item(terms: Occurrence, facts: Facts) -> Held | None:
         return unknown_item(terms.item_id, f"assignment {terms.assignment_id}")
     if item.product_kind == PLACEMENT_PRODUCT:
         return Held("product_kind", not_assignable(item.item_id))
-    due, first, last = terms.due_date, item.valid_from, item.valid_until
-    if (first is not None and due < first) or (last is not None and due > last):
-        period = " ".join([f"from {first}"] * bool(first) + [f"until {last}"] * bool(last))
-        return Held(
-            "catalog_item_not_valid",
-            f"catalog item {item.item_id} is valid {period}, and assignment {terms.assignment_id}"
-            f" is due on {due}: change the item's dates with set-catalog-item, or end the"
-            " assignment",
-        )
-    return None
+    event = f"assignment {terms.assignment_id} is due"
+    return not_valid(item, terms.due_date, event, "end the assignment")
 
 
 def not_assignable(item_id: str) -> str:

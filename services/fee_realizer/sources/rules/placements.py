@@ -145,18 +145,23 @@ def _not_for_placement(placement: PlacementCreated, item: CatalogItem) -> Held |
             f"catalog item {item.item_id} is a non-placement product: it can be assigned to a"
             " company, client or office; send the placement with a placement product",
         )
-    return not_valid(item, placement.start_date, "placement", "starts")
+    start = placement.start_date
+    fix = "send the placement with another item"
+    return not_valid(item, start, "the placement starts", fix)
 
 
-def not_valid(item: CatalogItem, day: date, owner: str, verb: str) -> Held | None:
-    """Hold if a catalog item is not sold on the day on which its owner starts, or is earned."""
+def not_valid(item: CatalogItem, day: date, event: str, fix: str) -> Held | None:
+    """Hold if a catalog item is not sold on a day.
+
+    `event`: what is on that day ("the placement starts"); `fix`: what to do but change the item.
+    """
     first, last = item.valid_from, item.valid_until
     if (first is not None and day < first) or (last is not None and day > last):
         period = " ".join([f"from {first}"] * bool(first) + [f"until {last}"] * bool(last))
         return Held(
             "catalog_item_not_valid",
-            f"catalog item {item.item_id} is valid {period}, and the {owner} {verb} on {day}:"
-            f" change its dates with set-catalog-item, or send the {owner} with another item",
+            f"catalog item {item.item_id} is valid {period}, and {event} on {day}:"
+            f" change the item's dates with set-catalog-item, or {fix}",
         )
     return None
 

@@ -134,7 +134,8 @@ def realize_retainer(requirement_id: str, facts: Facts) -> PricingResult:
             " requirement-changed with status Approved or Filled, or with approved_on",
         )
     item = facts.items[retainer.item_id]
-    refused = not_valid(item, day, "retainer", "is earned")
+    fix = "send the retainer with another item"
+    refused = not_valid(item, day, "the retainer is earned", fix)
     if refused is not None:
         return refused
     refunds = [use for use in state.uses.values() if use.refund and retainer.refundable]
