@@ -5,7 +5,7 @@ the newest terms. What is invoiced keeps the terms that it cites until an operat
 ones: the price is part of the line key, so the whole is then credited and billed again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,6 @@ from services.fee_realizer.sources.rules.facts import (
     CatalogItem,
     Facts,
     Held,
-    Instalment,
     Line,
     PricingResult,
     Realized,
@@ -23,11 +22,11 @@ from services.fee_realizer.sources.rules.facts import (
 )
 from services.fee_realizer.sources.rules.holds import missing_company, unknown_item
 from services.fee_realizer.sources.rules.placements import (
-    AT_ONCE,
     PIECE,
     PLACEMENT_PRODUCT,
     PRICE_LIMIT,
     not_valid,
+    plan_of,
 )
 from services.fee_realizer.sources.rules.repricing import Impact, RateChange, Repricing
 from services.fee_realizer.sources.rules.timesheets import CitedPrices
@@ -122,9 +121,7 @@ def _lines(terms: Occurrence, item: CatalogItem, book: int) -> list[Line] | Held
             f"assignment {terms.assignment_id} would be {PRICE_LIMIT:,} {terms.currency} or more:"
             " set the right price",
         )
-    plan: Sequence[Instalment] = AT_ONCE if item.plan is None else item.plan
-    if terms.plan is not None:
-        plan = [Instalment(part.share, part.day) for part in terms.plan]
+    plan = plan_of(terms.plan, item)
     shares = split(whole, [part.share for part in plan], minor_unit(terms.currency))
     price = format_price(terms.price, terms.currency)
     lines: list[Line] = []

@@ -27,7 +27,7 @@ from services.fee_realizer.sources.rules.facts import (
 )
 from services.fee_realizer.sources.rules.guarantees import GivenBack, given_back, kept_of
 from services.fee_realizer.sources.rules.holds import missing_fact, unknown_item
-from shared.events.ats import PlacementCreated, PlacementFee
+from shared.events.ats import PlacementCreated, PlacementFee, PlanPart
 from shared.events.field_types import LAST_DATE
 from shared.money import ZERO, minor_unit, plain, rounded, split
 
@@ -98,12 +98,17 @@ def _priced_fees(placement: PlacementCreated, facts: Facts) -> list[_PricedFee] 
         whole = _fee_amount(placement, fee, item, requirement)
         if isinstance(whole, Held):
             return whole
-        plan: Sequence[Instalment] = AT_ONCE if item.plan is None else item.plan
-        if fee.plan is not None:
-            plan = [Instalment(part.share, part.day) for part in fee.plan]
+        plan = plan_of(fee.plan, item)
         shares = split(whole.amount, [part.share for part in plan], minor_unit(whole.currency))
         fees.append(_PricedFee(fee, item, whole, plan, shares))
     return fees
+
+
+def plan_of(own: Sequence[PlanPart] | None, item: CatalogItem) -> Sequence[Instalment]:
+    """Return the plan of a fee or an assignment: its own, that of its item, or all at once."""
+    if own is not None:
+        return [Instalment(part.share, part.day) for part in own]
+    return AT_ONCE if item.plan is None else item.plan
 
 
 def fee_amounts(placement: PlacementCreated, facts: Facts) -> list[FeeAmount] | Held:
