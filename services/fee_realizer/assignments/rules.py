@@ -26,7 +26,7 @@ QUARTER = 3
 class Schedule:
     """Due dates: `day` of every `months` months, counted from the month of `anchor`; or `dates`.
 
-    A month that is shorter has its last day.
+    A month that is shorter has its last day. `dates` are in order, each once.
     """
 
     months: int = 0
@@ -37,7 +37,7 @@ class Schedule:
     def due_from(self, first: date) -> Iterator[date]:
         """Return the due dates from a date on, in order, at most until the last date there is."""
         if self.anchor is None:
-            yield from (due for due in sorted(set(self.dates)) if due >= first)
+            yield from (due for due in self.dates if due >= first)
             return
         year, month = self.anchor.year, self.anchor.month
         while date(year, month, 1) <= LAST_DATE.replace(day=1):
@@ -132,8 +132,7 @@ def schedule_of(command: SetAssignment, from_date: date, before: Schedule | None
             return Schedule(months, day, before.anchor)
         first = next(Schedule(1, day, from_date).due_from(from_date), from_date)
         return Schedule(months, day, first.replace(day=1))
-    dates = (command.on_date,) if command.on_date is not None else command.dates
-    return Schedule(dates=tuple(sorted(set(dates))))
+    return Schedule(dates=_single_dates(command))
 
 
 def default_from(command: SetAssignment, versions: Sequence[Version], today: date) -> date:
@@ -143,7 +142,13 @@ def default_from(command: SetAssignment, versions: Sequence[Version], today: dat
     """
     if command.from_date is not None:
         return command.from_date
-    dates = (command.on_date,) if command.on_date is not None else command.dates
+    dates = _single_dates(command)
     if not dates:
         return today
-    return min(*dates, *(one.from_date for one in versions), LAST_DATE)
+    return min([*dates, *(one.from_date for one in versions)])
+
+
+def _single_dates(command: SetAssignment) -> tuple[date, ...]:
+    """Return the dates that a command names, in order and each once; none if it recurs."""
+    dates = command.dates if command.on_date is None else (command.on_date,)
+    return tuple(sorted(set(dates)))
