@@ -258,7 +258,8 @@ async def _change(
         command_id=command.command_id,
     )
     existing = (await store.occurrences_of(connection, [assignment_id])).get(assignment_id, {})
-    changed = [one for one in changes(versions, existing, date.max) if one.due_date in existing]
+    last_made = max(existing, default=version.from_date)
+    changed = [one for one in changes(versions, existing, last_made) if one.due_date in existing]
     invoices = await store.invoices_of(
         connection, [f"{assignment_id}@{one.due_date}" for one in changed]
     )
