@@ -18,6 +18,7 @@ KEY_COLUMNS = {
     "requirement": "requirement_id",
     "catalog_item": "item_id",
     "billing_company": "billing_company",
+    "retainer": "requirement_id",
 }
 
 
@@ -40,7 +41,7 @@ def grouped(found: Iterable[Any], make: Callable[..., Value]) -> dict[str, list[
 
 
 async def add_stubs(connection: AsyncConnection, table: str, ids: Iterable[str]) -> None:
-    """Insert a stub row for each fact that has no row, so that it can be locked."""
+    """Insert a stub row for each fact or retainer that has no row, so that it can be locked."""
     key = KEY_COLUMNS[table]
     await run(
         connection,

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.facts.store import grouped, rows_of
+from services.fee_realizer.facts.store import add_stubs, grouped, rows_of
 from services.fee_realizer.sources.rules.facts import (
     Facts,
     RetainerState,
@@ -25,14 +25,7 @@ async def add_retainers(
 ) -> None:
     """Lock the retainers of requirements, in their order, and add them to the facts."""
     if lock:
-        await run(
-            connection,
-            "INSERT INTO fee_realizer.retainer (requirement_id)"
-            " SELECT id FROM unnest(CAST(:ids AS text[])) AS id"
-            " WHERE NOT EXISTS (SELECT FROM fee_realizer.retainer t WHERE t.requirement_id = id)"
-            " ORDER BY id ON CONFLICT DO NOTHING",
-            ids=sorted(requirement_ids),
-        )
+        await add_stubs(connection, "retainer", requirement_ids)
     found = await rows_of(
         connection,
         "SELECT requirement_id, amount, currency, kept, credited FROM fee_realizer.retainer"
