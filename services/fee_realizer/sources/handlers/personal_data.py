@@ -11,11 +11,10 @@ from typing import Any, TypeVar, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.sources.handlers.pricing import MODELS, SourceEvent
-from services.fee_realizer.sources.rules.occurrences import Occurrence
 from services.fee_realizer.sources.store import documents, workers
 from shared.consumer.forgetting import forgotten_among, names_worker
 from shared.consumer.records import Received
-from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
+from shared.events.ats import PlacementCreated, TimesheetApproved
 from shared.events.commands import ForgetWorker
 
 Event = TypeVar("Event", bound=SourceEvent)
@@ -37,9 +36,9 @@ async def redacted(
 
 
 def _is_of(one: Received[Event], workers: frozenset[str]) -> bool:
-    if isinstance(one.event, ChargeAdded | Occurrence):
-        return names_worker(one.record.value, workers)
-    return getattr(one.event, "worker_id", "") in workers
+    if isinstance(one.event, TimesheetApproved | PlacementCreated):
+        return one.event.worker_id in workers
+    return names_worker(one.record.value, workers)
 
 
 def _reduced(one: Received[Event]) -> Received[Event]:
