@@ -1,16 +1,17 @@
-"""Fee realizer: price timesheets and placements, and publish the result as numbered realizations.
+"""Fee realizer: price source documents, and publish the result as numbered realizations.
 
-Owns: billing companies, catalog items, requirements with their statuses and bill rates,
-assignments, source documents with all their revisions, holds, realizations.
+Owns: billing companies, catalog items, requirements with their statuses, bill rates and retainers,
+assignments, source documents (timesheets, placements, charges, retainers and occurrences of
+assignments) with all their revisions, holds, realizations.
 Does not own: pay lines, invoices or debtors. It reads which rate books invoiced lines cite,
 which invoices they are on, and which realizations are stale, from three views of the invoicer, and
 from one of the scheduler the day up to which it has come: occurrences of assignments are made ahead
 of that day.
 
-Consumes: `requirement-changed`, `timesheet-approved`, `placement-created`; of `operator-commands`
-set-billing-company, set-catalog-item, set-assignment, end-assignment, confirm-assignment,
-settle-retainer, set-bill-rate, confirm-rates, rates-impact, retry-document, republish and the
-commands about its dead letters.
+Consumes: `requirement-changed`, `timesheet-approved`, `placement-created`, `charge-added`; of
+`operator-commands` set-billing-company, set-catalog-item, add-charge, set-assignment,
+end-assignment, confirm-assignment, settle-retainer, set-bill-rate, confirm-rates, rates-impact,
+retry-document, republish, forget-worker and the commands about its dead letters.
 Publishes: `pay-lines-realized`, `document-held`, `document-released`, `command-results`, its dead
 letters.
 

@@ -34,7 +34,7 @@ def missing_fact(requirement_ids: Iterable[str], facts: Facts) -> Held | None:
 def missing_company(billing_company: str, kind: str, owner_id: str, facts: Facts) -> Held | None:
     """Hold for a billing company that is unknown or may not bill.
 
-    `kind` and `owner_id`: the requirement or charge that names it.
+    `kind` and `owner_id`: the requirement, charge or assignment that names it.
     """
     company = facts.companies.get(billing_company) or BillingCompany(billing_company)
     subject = f"billing company {billing_company} of {kind} {owner_id}"
@@ -52,7 +52,7 @@ def missing_company(billing_company: str, kind: str, owner_id: str, facts: Facts
 
 
 def unknown_item(item_id: str, owner: str) -> Held:
-    """Hold for a catalog item that is unknown; `owner` is the fee or charge that names it."""
+    """Hold for a catalog item that is unknown; `owner` names it, such as "fee F-1"."""
     return Held(
         "unknown_catalog_item",
         f"catalog item {item_id} of {owner} is not known: set it with set-catalog-item",

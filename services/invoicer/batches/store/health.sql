@@ -59,7 +59,7 @@ WHERE EXISTS (
     AND p.document_id = s.document_id AND p.billing_company = :company)
 
 -- name: rate_impact
--- The invoiced timesheets of the company with another price than the one in force.
+-- The invoiced timesheets and occurrences of the company with another price than the one in force.
 SELECT DISTINCT document_id AS id FROM fee_realizer.price_impact WHERE billing_company = :company
 
 -- name: dead_letters_open
