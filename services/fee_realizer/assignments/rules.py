@@ -1,7 +1,7 @@
 """When an assignment is due, and which of its occurrences have to be made, changed or withdrawn.
 
 What is set from a date replaces what was set for that date and later. An occurrence is known by its
-due date, so it is made once, however often and whenever these rules are asked.
+due date, so it is made once, however often and whenever these rules are applied.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

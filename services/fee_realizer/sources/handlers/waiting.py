@@ -23,7 +23,7 @@ def waiting(
     named: NamedFacts,
     facts: Facts,
 ) -> Waiting:
-    """Return what waits for reports: the company is known when all its requirements are.
+    """Return what reports show of a document: its company is known when all its requirements are.
 
     The date of a retainer is the day of its approval, if it is given.
     """

@@ -63,8 +63,9 @@ def realize_occurrence(
 ) -> PricingResult:
     """Return the lines of an occurrence, or what it waits for.
 
-    `revisions` are those of a document with invoiced lines, which `cited` names one of. A withdrawn
-    occurrence has no line, unless it is invoiced: then an operator decides about a credit.
+    `revisions`: all of a document with invoiced lines; `cited` names the one that these cite. A
+    withdrawn occurrence has no line, unless it is invoiced: then an operator decides about a
+    credit.
     """
     price = cited.get((occurrence.document_id, ""))
     book = occurrence.revision if price is None else price.rate_book
