@@ -4,6 +4,7 @@ A retainer is billed when its requirement is approved, and taken off the earlies
 fees of its placements. Source: domain-rules 2 and 12.
 """
 
+import asyncio
 import json
 from datetime import date, timedelta
 from typing import Any
@@ -321,7 +322,7 @@ async def test_a_guarantee_gives_the_retainer_back_last(
     await firm.place(end=left)
     opened = await firm.open_lines()
     credits = [line for line in opened if line[1].startswith("-")]
-    assert {line[2] for line in credits} <= {str(day(left))}
+    assert {line[2] for line in credits} == {str(day(left))}
     await firm.bill(200)
     assert sum(int(net) for _, net, _ in await firm.documents()) == kept
     await firm.place()
@@ -347,6 +348,29 @@ async def test_two_placements_share_a_retainer(firm: Firm, order: tuple[str, str
     await firm.bill(101)
     assert sum(int(net) for _, net, _ in await firm.documents()) == 4000
     assert list(await firm.findings()) == ["retainer_exceeds_fee"]
+    await firm.check()
+
+
+@pytest.mark.parametrize("item_id", ["FEE", "RETAINER"])
+async def test_placements_that_wait_do_not_queue_each_other(firm: Firm, item_id: str) -> None:
+    """Both wait for an item and keep what they took; a revision of one is priced once."""
+    await firm.open(amount="3000.00")
+    await firm.require()
+    await firm.place("P-1")
+    await firm.place("P-2", start_date=str(day(8)))
+    items: dict[str, dict[str, Any]] = {
+        "FEE": {"name": "Direct hire", "amount": "3000.00"}, "RETAINER": {"name": "Retainer"},
+    }  # fmt: skip
+    await firm.item(item_id, **items[item_id], product_kind="non-placement")
+    await firm.require("2000.00")
+    assert (await firm.held()).keys() >= {"placement P-1", "placement P-2"}
+    async with asyncio.timeout(30):
+        await firm.place("P-1")
+    assert await firm.rows("SELECT document_id FROM fee_realizer.pricing_queue") == []
+    await firm.item(item_id, **items[item_id])
+    assert [line[:2] for line in await firm.open_lines()] == [
+        ("REQ-1", "2000"), ("P-2", "1500"), ("P-1", "1000"), ("P-2", "1500"),
+    ]  # fmt: skip
     await firm.check()
 
 

@@ -37,13 +37,14 @@ async def save_uses(
         if of_state or other_value:
             changed[requirement_id] = state
             due.add(("retainer", requirement_id))
+            # Only then: a held placement keeps its old share, and two would queue each other.
+            shares = state.shares
+            due |= {
+                ("placement", placement_id)
+                for placement_id, use in state.uses.items()
+                if use.set_off != shares[placement_id]
+            }
         uses |= of_state
-        shares = state.shares
-        due |= {
-            ("placement", placement_id)
-            for placement_id, use in state.uses.items()
-            if use.set_off != shares[placement_id]
-        }
     if changed:
         await save_retainers(connection, changed, uses)
     due -= set(priced)
