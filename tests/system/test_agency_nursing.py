@@ -194,6 +194,7 @@ def test_an_import_into_an_empty_database_settles_every_hour(billed: Billed) -> 
         "billto": {"new": 27_500, "changed": 0, "unchanged": 0},
         "requirement": {"new": 4, "changed": 0, "unchanged": 0},
         "timesheet": {"new": 5_573, "changed": 0, "unchanged": 0},
+        "placement": {"new": 0, "changed": 0, "unchanged": 0},
     }
     assert not billed.looked["billing_company_known"]
     assert not billed.imported["billing_company_known"], "--check must write nothing"
