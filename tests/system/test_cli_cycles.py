@@ -74,14 +74,8 @@ Another client,,-,,,2026-01-01
 """
 
 
-def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Path) -> None:
-    """What is named changes from a day on, the rest stays; a file's errors are named by line,
-    and then nothing is sent.
-    """
-    facts(typed, tmp_path, "terms")
-    company = ("--billing-company", "terms")
-    typed("time-groups", "set", "weekly", "--cycle", "weekly", "--ends-on", "sunday")
-    file = tmp_path / "terms.csv"
+def refuse_wrong_terms(data: Path, file: Path, company: tuple[str, ...]) -> None:
+    """Import files with unknown values, columns and time groups; each is named by its line."""
     file.write_text(
         "account_name,time_group,credits,zero_documents\nA,weekly,sometimes,yes\nB,weekly,net,perhaps\n"
     )
@@ -101,6 +95,15 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
         (2, "accepted"),
         (3, "refused"),
     ]
+
+
+def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Path) -> None:
+    """What is named changes from a day on, the rest stays."""
+    facts(typed, tmp_path, "terms")
+    company = ("--billing-company", "terms")
+    typed("time-groups", "set", "weekly", "--cycle", "weekly", "--ends-on", "sunday")
+    file = tmp_path / "terms.csv"
+    refuse_wrong_terms(data, file, company)
     file.write_text(TERMS)
     assert [
         each["outcome"]

@@ -1,7 +1,7 @@
 -- name: issued_lines
 -- the lines of closed documents, with the sums of the credits on closed documents
-SELECT l.invoice_id, l.line_no, l.billto_node AS debtor_node, l.billto_level, l.tax_code AS invoiced_tax_code,
-  l.tax_rate, l.tax_amount, l.allowance_amount, p.*,
+SELECT l.invoice_id, l.line_no, l.billto_node AS debtor_node, l.billto_level,
+  l.tax_code AS invoiced_tax_code, l.tax_rate, l.tax_amount, l.allowance_amount, p.*,
   c.quantity AS credited_quantity, c.amount AS credited_amount, c.tax AS credited_tax,
   c.allowance AS credited_allowance
 FROM invoicer.invoice_line l

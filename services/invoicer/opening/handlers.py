@@ -115,17 +115,7 @@ async def _load(
     await opening.select_lines(connection, prepared)
     await faults.point("batch_selected")
     buyers = await companies.buyers_for(connection, {each.account_name for each in new})
-    numbered = [
-        NumberedDocument(
-            each.document,
-            number,
-            each.opening.invoice_number,
-            due_date(each.opening.invoice_date, each.document.group.terms.payment_terms),
-            buyers.get(each.opening.account_name, Buyer(each.opening.account_name)),
-            each.opening.invoice_date,
-        )
-        for number, each in enumerate(prepared, start=series.next_number)
-    ]
+    numbered = _numbered(prepared, series.next_number, buyers)
     batch = Batch(
         batch_id=f"opening-{closing.batch_id(today, command.command_id)}",
         company=company,
@@ -163,6 +153,23 @@ async def _load(
         rules.last_date(series, new),
     )
     return dict(zip((each.invoice_number for each in numbered), invoice_ids, strict=True))
+
+
+def _numbered(
+    prepared: Sequence[PreparedDocument], first_number: int, buyers: Mapping[str, Buyer]
+) -> list[NumberedDocument]:
+    """Return documents with their place in our series and the other system's number and date."""
+    return [
+        NumberedDocument(
+            each.document,
+            number,
+            each.opening.invoice_number,
+            due_date(each.opening.invoice_date, each.document.group.terms.payment_terms),
+            buyers.get(each.opening.account_name, Buyer(each.opening.account_name)),
+            each.opening.invoice_date,
+        )
+        for number, each in enumerate(prepared, start=first_number)
+    ]
 
 
 async def _prepare(
