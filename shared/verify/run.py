@@ -32,11 +32,7 @@ async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Rep
     """
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await connection.execute(text("SET LOCAL work_mem = '256MB'"))
-    given = {
-        "minutes": in_flight_minutes,
-        **await _currencies(connection),
-        **await _wrong_terms(connection),
-    }
+    given = await parameters(connection, in_flight_minutes)
     faults = [fault for check in CHECKS if (fault := await _ask(connection, check, given))]
     number, in_flight = await _first(connection, IN_FLIGHT, {"minutes": 0})
     unpriced, _ = await _first(connection, TO_BE_PRICED, {"minutes": 0})
@@ -52,6 +48,15 @@ async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Rep
         tuple(check.name for check in CHECKS),
         to_be_priced_count=unpriced,
     )
+
+
+async def parameters(connection: AsyncConnection, in_flight_minutes: int = 5) -> dict[str, Any]:
+    """Return what the checks ask for by name, and what only Python knows, such as due dates."""
+    return {
+        "minutes": in_flight_minutes,
+        **await _currencies(connection),
+        **await _wrong_terms(connection),
+    }
 
 
 async def _ask(connection: AsyncConnection, check: Check, given: dict[str, Any]) -> Fault | None:

@@ -6,33 +6,39 @@ set up once.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 from pydantic import BaseModel
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from services.console.queries.snapshot import open_snapshot
+from services.console.queries.snapshot import ReadConnection
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.records import Applied, Record
 from shared.consumer.unit_of_work import UnitOfWork
 from shared.consumer.worker import Service
-from shared.database import engine_for
+from shared.database import engine_for, rows, run
 from shared.events.commands import AnyCommand, key_of
+from shared.logins import CONSOLE, connect
 from shared.verify import Report, verify
+from shared.verify.checks import CHECKS
+from shared.verify.run import parameters
 from tests.builders import record
-from tests.conftest import RecordingProducer, as_superuser, process
+from tests.conftest import RecordingProducer, as_superuser, process, run_sql
 from tests.histories import domain as domain
 from tests.histories.reference.ledger import Billed, Open
 from tests.report_totals import check_reports, rows_of
 
 STATEMENTS, COMMANDS, ANSWERS = "pay-lines-realized", "operator-commands", "command-results"
+
+SESSION = ("synchronous_commit = off", "jit = off", "plan_cache_mode = force_generic_plan")
 
 Unbilled = dict[str, list[dict[str, Any]]]
 
@@ -51,6 +57,12 @@ BEGIN
   END LOOP;
 END $$
 """
+
+ALL_CHECKS = " UNION ALL ".join(
+    f"SELECT '{check.name}' AS name, CAST(id AS text), CAST(detail AS text)"
+    f" FROM ({check.sql}) AS found"
+    for check in CHECKS
+)
 
 OPEN_DEBIT = """
 SELECT o.pay_line_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)
@@ -75,6 +87,7 @@ class Office:
     engines: dict[str, AsyncEngine] = field(default_factory=dict)
     under_way: list[Record] = field(default_factory=list)
     said: list[OutgoingMessage] = field(default_factory=list)
+    console: "asyncpg.Connection[Any]" = field(init=False)
 
     async def open(self) -> None:
         """Connects and sets up."""
@@ -84,26 +97,41 @@ class Office:
             assert answer["outcome"] == "accepted", answer
 
     async def connect(self) -> None:
-        """Connects and starts the workers; commits need not reach the disk: nothing is killed."""
-        self.engines["owner"] = create_async_engine(as_superuser(self.url))
-        name = urlsplit(self.url).path[1:]
-        async with self.engines["owner"].connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
-        await self.engines["owner"].dispose()
+        """Connects and starts the workers.
+
+        Commits need not reach the disk, because nothing is killed. A statement is planned once, not
+        for each set of values: its tables are tiny, and planning takes longer than reading them.
+        """
+        await run_sql(
+            as_superuser(self.url),
+            *(f"ALTER DATABASE {urlsplit(self.url).path[1:]} SET {each}" for each in SESSION),
+        )
+        self.engines["owner"] = create_async_engine(
+            as_superuser(self.url), isolation_level="AUTOCOMMIT"
+        )
         self.engines["auditor"] = engine_for("auditor", self.url)
+        self.console = await connect(CONSOLE, self.url)
         await self.restart()
 
     async def restart(self) -> None:
-        """New workers, which know only what is in the database."""
+        """New workers, which know only what is in the database, with new connections."""
+        for name in (fee_realizer.NAME, invoicer.NAME):
+            if name in self.engines:
+                await self.engines[name].dispose()
+            self.engines[name] = engine_for(name, self.url)
+        self.new_workers()
+
+    def new_workers(self) -> None:
+        """New workers, which know only what is in the database.
+
+        They use the connections that are there: these know statements, but no data. What a worker
+        keeps of the data it keeps by its engine, and each has an engine of its own.
+        """
         for service in (fee_realizer.service(), invoicer.service()):
-            if service.name in self.engines:
-                await self.engines[service.name].dispose()
-            self.engines[service.name] = engine_for(service.name, self.url)
             self.services[service.name] = service
             self.units_of_work[service.name] = UnitOfWork(
                 service.name,
-                self.engines[service.name],
+                self.engines[service.name].execution_options(),
                 RecordingProducer(),
                 dict(service.builders),
             )  # type: ignore[arg-type]
@@ -112,14 +140,15 @@ class Office:
         """Empties every table but those of companies, catalog and time groups, and forgets what
         was under way.
         """
-        async with self.engines["owner"].begin() as connection:
-            await connection.execute(text(EMPTY))
+        async with self.engines["owner"].connect() as connection:
+            await run(connection, EMPTY)
         self.under_way.clear()
         self.said.clear()
-        await self.restart()
+        self.new_workers()
 
     async def close(self) -> None:
         """Lets go of the database."""
+        await self.console.close()
         for engine in self.engines.values():
             await engine.dispose()
 
@@ -181,7 +210,7 @@ class Office:
     async def select(self, realization: str, **values: Any) -> list[Any]:
         """Rows, as the owner sees them."""
         async with self.engines["owner"].connect() as connection:
-            return list((await connection.execute(text(realization), values)).all())
+            return await rows(connection, realization, **values)
 
     async def pay_line(self, one: Open) -> int:
         """The id of an open debit: a key has one at most."""
@@ -201,7 +230,7 @@ class Office:
 
     async def unbilled(self, today: date) -> Unbilled:
         """The rows of the report of what is not billed at the end of today, of each company."""
-        async with open_snapshot(self.url) as connection:
+        async with self._snapshot() as connection:
             return {
                 name: await rows_of(connection, "unbilled", name, today)
                 for name in domain.COMPANIES
@@ -209,12 +238,27 @@ class Office:
 
     async def check_reports(self, today: date, past: Mapping[date, Unbilled]) -> None:
         """Reports add up to the tables, and that of a past day is as it was on that day."""
-        async with open_snapshot(self.url) as connection:
+        async with self._snapshot() as connection:
             for name in domain.COMPANIES:
                 await check_reports(connection, self.select, name, today)
                 for day, kept in past.items():
                     again = await rows_of(connection, "unbilled", name, as_of=day)
                     assert again == kept[name], (name, day)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[ReadConnection]:
+        """Read as `open_snapshot` does, on a connection that is kept."""
+        async with self.console.transaction(isolation="repeatable_read", readonly=True):
+            yield ReadConnection(self.console)
+
+    async def violations(self) -> list[Any]:
+        """What each check of `verify` finds: check, id and detail; nothing if the books are right.
+
+        They run as one statement, which sees one snapshot: a statement for each takes longer to
+        send than to run.
+        """
+        async with self.engines["auditor"].connect() as connection:
+            return await rows(connection, ALL_CHECKS, **await parameters(connection))
 
     async def verified(self) -> Report:
         """What `verify` reports of the database."""
