@@ -252,7 +252,7 @@ class Office:
             yield ReadConnection(self.console)
 
     async def violations(self) -> list[Any]:
-        """What each check of `verify` finds: check, id and detail; nothing if the books are right.
+        """What each check of `verify` finds: check, id and detail; nothing if the data are right.
 
         They run as one statement, which sees one snapshot: a statement for each takes longer to
         send than to run.
