@@ -29,7 +29,7 @@ STORED = {
 
 @dataclass(frozen=True, slots=True)
 class WorkInProgress:
-    """What the services still have to do: documents to price again, realizations to settle."""
+    """What the services still have to do: documents to price (again), realizations to settle."""
 
     pricing_queue: int
     in_flight: int

@@ -284,7 +284,8 @@ WHERE b.batch_id = :subject OR b.batch_id = ANY(CAST(:batches AS text[]))
    OR i.account_name = :subject OR i.number = CAST(:number AS bigint)
 
 -- name: work_in_progress
--- Documents that wait to be priced again, and realizations that are not settled yet.
+-- Documents that wait to be priced again, assignments without the occurrences of what was set, and
+-- realizations that are not settled yet.
 SELECT (SELECT count(*) FROM fee_realizer.console_pricing_queue) AS pricing_queue,
        (SELECT count(*) FROM fee_realizer.console_latest_realization l
         LEFT JOIN invoicer.console_settled_document s USING (document_kind, document_id)
