@@ -52,7 +52,7 @@ def test_items_with_prices_plans_and_guarantees(tmp_path: Path) -> None:
         ("DH,Hire,,,,,,20,,0@1,\n", "line 2: no share of the pay plan is above 0"),
         ("DH,Hire,,,,,,20,,,50@60 75@30\n", "line 2: until_day of the guarantee must rise"),
         ("DH,Hire,,,,5,,,,,\n", "line 2: an amount needs its currency"),
-        ("DH,Hire,,,,,,,,,\n", "line 2: give either amount with currency, or percent_of_salary"),
+        ("DH,Hire,,,,,,,,,\n", "line 2: give either an amount with its currency, or a percent"),
         ("DH,Hire,,,,x,USD,,,,\n", "line 2, amount: 'x' is not an amount or percent"),
         (",Hire,,,,1,USD,,,,\n", "line 2, item_id: is empty; it should be an id"),
     ],
@@ -70,6 +70,13 @@ def test_prices_of_files_with_semicolons_are_not_guessed(tmp_path: Path) -> None
     header = "item_id;name;amount;currency\n"
     assert "'1.250' may be 1.250 or 1250" in read(tmp_path, header + "A;A;1.250;EUR\n")[1][0]
     assert read(tmp_path, header + "A;A;1.250,00;EUR\n")[0][0].amount == 1250
+
+
+def test_an_expense_needs_no_price(tmp_path: Path) -> None:
+    """A non-placement item may have none: each charge and assignment then has its own."""
+    (item,), wrong = read(tmp_path, HEADER + "TR,Travel,Costs,Travel,non-placement,,,,,,\n")
+    assert wrong == []
+    assert (item.amount, item.percent_of_salary) == (None, None)
 
 
 def test_every_column_has_an_explanation_and_a_field() -> None:

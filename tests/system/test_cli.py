@@ -502,7 +502,7 @@ def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
         application(), ["catalog", "set", str(tmp_path / "items.json"), "--json"]
     )
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "give either amount with currency, or percent_of_salary" in result.stderr
+    assert "give either an amount with its currency, or a percent" in result.stderr
 
 
 def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path) -> None:

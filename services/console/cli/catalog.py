@@ -110,4 +110,6 @@ def _items(
 def _price(item: dict[str, Any]) -> str:
     if item["amount"] is not None:
         return f"{item['amount']} {item['currency']}"
+    if item["percent_of_salary"] is None:
+        return "priced by each charge or assignment"
     return f"{item['percent_of_salary']} % of {item['percent_of']}"

@@ -165,11 +165,12 @@ def _show_end(
         return
     amounts = [f"{amount:,f} {currency}" for currency, amount in sorted(totals.amounts.items())]
     hours = f"{Decimal(plain(totals.hours)):,f} hours"
-    screen.say(f"{records:,} records published and settled", "green")
-    screen.say(
-        f"{totals.timesheets:,} timesheets of these files: {totals.lines:,} pay lines, {hours},"
-        f" {' + '.join(amounts) or '0'}"
-    )
+    screen.say(f"{counted(records, 'record')} published and settled", "green")
+    if totals.timesheets:
+        screen.say(
+            f"{counted(totals.timesheets, 'timesheet')} of these files:"
+            f" {counted(totals.lines, 'pay line')}, {hours}, {' + '.join(amounts) or '0'}"
+        )
     for code, number in sorted(totals.held.items()):
         screen.say(f"{number:,} held, {code}: {totals.hold_messages[code]}", "yellow")
     screen.say(f"next: backoffice health-check --billing-company {billing_company}")

@@ -56,7 +56,9 @@ CATALOG: Columns = {
     "family": FileColumn(name, "level below the class"),
     "variant": FileColumn(name, "level below the family"),
     "kind": FileColumn(optional(str), "placement (default) or non-placement", "product_kind"),
-    "amount": FileColumn(optional_amount, "fixed price, e.g. 1500.00; needs a currency"),
+    "amount": FileColumn(
+        optional_amount, "fixed price with a currency, e.g. 1500.00; non-placement: or none"
+    ),
     "currency": FileColumn(optional(currency), "currency of the amount, e.g. USD"),
     "percent": FileColumn(
         optional_amount, "percent of the base, in place of an amount", "percent_of_salary"

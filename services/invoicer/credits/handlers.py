@@ -111,7 +111,7 @@ async def _close(
         raise Refused(
             "company_disabled",
             f"billing company {name} is disabled: nothing is billed or credited for it",
-            f"enable it: `backoffice billing-company set {name} --enabled`",
+            f"enable it: `backoffice billing-company set {name} --enable`",
         )
     series = await numbers.series_for(connection, company)
     today = clock.today_of(company.time_zone)

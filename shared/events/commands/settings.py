@@ -112,7 +112,8 @@ class GuaranteePart(Message):
 class SetCatalogItem(FeeRealizerCommand):
     """Create or change a catalog item: a fixed amount, or a percent of salary, OTE or another base.
 
-    It is billed at once or by a pay plan. `guarantee`: what a placement's fee gives back if the
+    A non-placement item, such as an expense, may have neither: then each charge and assignment has
+    a price of its own. It is billed at once or by a pay plan. `guarantee`: what a placement's fee gives back if the
     worker leaves early, e.g. 100 % until day 30, 75 % until day 60, 50 % until day 90. A placement
     takes the item if it starts between `valid_from` and `valid_until`, both days included; an
     assignment if it is due then.
@@ -138,8 +139,9 @@ class SetCatalogItem(FeeRealizerCommand):
     @model_validator(mode="after")
     def _one_price(self) -> "SetCatalogItem":
         check_plan(self.plan)
-        if (self.amount is None) == (self.percent_of_salary is None):
-            raise wrong("not_one_of_two", "give either amount with currency, or percent_of_salary")
+        prices = (self.amount is not None) + (self.percent_of_salary is not None)
+        if prices > 1 or (not prices and self.product_kind == "placement"):
+            raise wrong("not_one_of_two", "give either an amount with its currency, or a percent")
         if self.amount is not None and self.currency is None:
             raise wrong("no_currency", "an amount needs its currency")
         days = [part.until_day for part in self.guarantee]

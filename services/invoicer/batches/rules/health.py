@@ -95,7 +95,7 @@ RULES = (
     HealthRule(
         "company_disabled", "error", "billing_company", "company",
         "billing company {company} is disabled and bills nothing",
-        "enable it: `backoffice billing-company set {company} --enabled`",
+        "enable it: `backoffice billing-company set {company} --enable`",
         find=lambda snapshot: _one_if(
             not snapshot.company.enabled, snapshot.company.billing_company
         ),
