@@ -113,10 +113,10 @@ class SetCatalogItem(FeeRealizerCommand):
     """Create or change a catalog item: a fixed amount, or a percent of salary, OTE or another base.
 
     A non-placement item, such as an expense, may have neither: then each charge and assignment has
-    a price of its own. It is billed at once or by a pay plan. `guarantee`: what a placement's fee gives back if the
-    worker leaves early, e.g. 100 % until day 30, 75 % until day 60, 50 % until day 90. A placement
-    takes the item if it starts between `valid_from` and `valid_until`, both days included; an
-    assignment if it is due then.
+    a price of its own. It is billed at once or by a pay plan. `guarantee`: what a placement's fee
+    gives back if the worker leaves early, e.g. 100 % until day 30, 75 % until day 60, 50 % until
+    day 90. A placement takes the item if it starts between `valid_from` and `valid_until`, both
+    days included; an assignment if it is due then.
     """
 
     command: Literal["set-catalog-item"] = "set-catalog-item"

@@ -139,8 +139,8 @@ CREATE VIEW fee_realizer.console_bill_rate AS
 CREATE VIEW fee_realizer.console_rate_confirmation AS
   SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at
       FROM fee_realizer.rate_confirmation;
--- Documents that wait to be priced again, and assignments whose occurrences are not made yet as they
--- were last set.
+-- Documents that wait to be priced again, and assignments whose occurrences are not made yet as
+-- they were last set.
 CREATE VIEW fee_realizer.console_pricing_queue AS
   SELECT document_kind, document_id FROM fee_realizer.pricing_queue
   UNION ALL
