@@ -8,7 +8,13 @@ from datetime import date
 from pydantic import ValidationError
 
 from services.console.sample import month
-from shared.events.ats import BilltoChanged, PlacementCreated, RequirementChanged, TimesheetApproved
+from shared.events.ats import (
+    BilltoChanged,
+    ChargeAdded,
+    PlacementCreated,
+    RequirementChanged,
+    TimesheetApproved,
+)
 from shared.events.commands import OPERATOR_COMMAND
 
 READERS = {
@@ -17,6 +23,7 @@ READERS = {
     "timesheet-approved": TimesheetApproved.model_validate_json,
     "requirement-changed": RequirementChanged.model_validate_json,
     "placement-created": PlacementCreated.model_validate_json,
+    "charge-added": ChargeAdded.model_validate_json,
 }
 
 

@@ -111,10 +111,35 @@ def test_the_demonstration_names_what_is_not_invoiced(report: dict[str, Any]) ->
         month.timesheet_id(*one) for one in (month.NOT_APPROVED, month.NOT_REVIEWED, month.NO_RATE)
     )
     assert by_what["snoozed"] == [month.timesheet_id(*month.IN_DISPUTE)]
-    assert sorted(by_what["scheduled"]) == ["PL-1001", "PL-1002"]
+    assert sorted(by_what["scheduled"]) == [
+        "AS-portal@2026-11-30",
+        "AS-portal@2026-12-31",
+        "PL-1001",
+        "PL-1002",
+        "PL-1005",
+    ]
     assert sorted(by_what["next month"]) == sorted(month.timesheet_id(*one) for one in month.EARLY)
     assert by_what["set aside"] == ["of-bluewater-camden"]
     assert [dead_letter["code"] for dead_letter in report["dead_letters"]] == ["bad_json"]
+
+
+def test_the_demonstration_shows_what_is_billed_beside_hours(report: dict[str, Any]) -> None:
+    """A retainer that a fee is billed less of, a recurring product, an expense without its tax and
+    with its markup, and a discount, each with its document; what is due later is Scheduled.
+    """
+    found: dict[str, list[Decimal]] = {}
+    for row in report["beside_hours"]:
+        assert row["document"].startswith(("HL-", "NL26-"))
+        found.setdefault(f"{row['what']} {row['which']}", []).append(Decimal(row["amount"]))
+    assert found["retainer job-cto-boston"] == [10_000]
+    assert found["fee PL-1005"] == [6_000], "half of 32,000.00 less the retainer"
+    assert found["recurring product AS-portal@2026-10-31"] == [150]
+    assert sum(name.startswith("recurring product") for name in found) == 3
+    assert found["expense EX-2001"] == [110]
+    (discount,) = found[f"discount {month.DISCOUNTED}"]
+    (row,) = (row for row in report["beside_hours"] if row["what"] == "discount")
+    base = Decimal(row["why"].rsplit(" ", 1)[1].replace(",", ""))
+    assert discount == -round(base * Decimal("0.025"), 2) < 0
 
 
 def test_the_files_of_the_demonstration_add_up_to_the_batch(
@@ -128,12 +153,14 @@ def test_the_files_of_the_demonstration_add_up_to_the_batch(
         with (folder / "out" / f"{company}.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == batch["lines"]
-        assert sum(Decimal(row["amount"]) for row in rows) == Decimal(batch["net"])
+        sums = [Decimal(row["amount"]) + Decimal(row["allowance_amount"]) for row in rows]
+        assert sum(sums) == Decimal(batch["net"])
         assert sum(Decimal(row["tax_amount"]) for row in rows) == Decimal(batch["tax"])
         assert {row["currency"] for row in rows} == {batch["currency"]}
         totals: Counter[str] = Counter()
         for row in rows:
-            totals[row["invoice_number"]] += Decimal(row["amount"]) + Decimal(row["tax_amount"])  # type: ignore[assignment]
+            figures = (row["amount"], row["allowance_amount"], row["tax_amount"])
+            totals[row["invoice_number"]] += sum(map(Decimal, figures))  # type: ignore[assignment]
         numbers = sorted(totals)
         assert [int(number.split("-")[1]) for number in numbers] == list(
             range(1, batch["documents"] + 1)

@@ -24,6 +24,20 @@ BATCHES = [
     Column("currency", ""),
     Column("agree", "batch = CSV = PDF"),
 ]
+BESIDE_HOURS = [
+    Column("what"),
+    Column("which"),
+    Column("document"),
+    Column("amount", figures=True),
+    Column("currency", ""),
+    Column("why", "what it is", most=120),
+]
+KINDS = {
+    "placement": "fee",
+    "retainer": "retainer",
+    "assignment": "recurring product",
+    "charge": "expense",
+}
 WAITING = [Column("what"), Column("which", most=44), Column("why", most=600)]
 
 
@@ -38,6 +52,8 @@ def show_result(
     screen.table(_not_invoiced(result), WAITING, title="What is not on an invoice, and why")
     screen.say()
     screen.table([_batch(closed) for closed in result.closed], BATCHES, title="What was closed")
+    screen.say()
+    screen.table(_beside_hours(result), BESIDE_HOURS, title="What was billed beside hours")
     screen.say()
     _show_checks(screen, result)
     screen.say()
@@ -85,7 +101,8 @@ def _not_invoiced(result: "DemoResult") -> list[dict[str, Any]]:
                 _row("scheduled", document, f"{amount} falls due on {line['effective_date']}")
             )
         elif line["status"] == "Pending" and line["effective_date"] > CUT_OFF:
-            why = f"week ending {line['week_ending']} is after the cut-off date {CUT_OFF}"
+            day = f"{'week ending' if line['week_ending'] else 'due on'} {line['effective_date']}"
+            why = f"{day}, after the cut-off date {CUT_OFF}"
             rows.append(_row("next month", document, f"{amount}: {why}"))
         elif line["status"] == "Pending":
             no_payer.append(line)
@@ -100,6 +117,36 @@ def _not_invoiced(result: "DemoResult") -> list[dict[str, Any]]:
 
 def _row(what: str, which: str, why: str) -> dict[str, Any]:
     return {"what": what, "which": which, "why": why}
+
+
+def _beside_hours(result: "DemoResult") -> list[dict[str, Any]]:
+    """Products on documents in the order of these, and discounts."""
+    set_off = {each["requirement_id"]: each["set_off"] for each in result.retainers}
+    rows: list[dict[str, Any]] = []
+    for line in sorted(
+        result.billed_lines, key=lambda line: (line["invoice_number"], line["line_no"])
+    ):
+        what = KINDS.get(line["document_kind"])
+        if what is None:
+            continue
+        why = line["description"]
+        if what == "retainer":
+            why += f"; {set_off[line['document_id']]:,f} of it taken off the fee of the placement"
+        row = {"what": what, "which": line["document_id"], "document": line["invoice_number"]}
+        rows.append(row | {"amount": line["amount"], "currency": line["currency"], "why": why})
+    for document in (each for closed in result.closed for each in closed.documents):
+        rows += [
+            {
+                "what": "discount",
+                "which": document["account_name"],
+                "document": document["invoice_number"],
+                "amount": Decimal(each["amount"]),
+                "currency": document["currency"],
+                "why": f"{each['name']}, {each['percent']} % of {Decimal(each['base']):,f}",
+            }
+            for each in document["allowances"]
+        ]
+    return rows
 
 
 def _batch(closed: "ClosedBatch") -> dict[str, Any]:
@@ -187,6 +234,7 @@ def document_of(result: "DemoResult", data: Path, out: Path) -> dict[str, Any]:
         "held": [{name: row[name] for name in held} for row in result.held],
         "dead_letters": [{name: row[name] for name in dead} for row in result.dead_letters],
         "not_invoiced": _not_invoiced(result),
+        "beside_hours": _beside_hours(result),
         "batches": [
             _batch(closed) | {"preview": closed.preview.details if closed.preview else None}
             for closed in result.closed

@@ -66,6 +66,30 @@ CATALOG: tuple[dict[str, Any], ...] = (
         "amount": "120.00",
         "currency": "EUR",
     },
+    {
+        "item_id": "search-retainer",
+        "name": "Search retainer",
+        "item_class": "Placement",
+        "family": "Retained search",
+        "amount": "10000.00",
+        "currency": "USD",
+    },
+    {
+        "item_id": "portal-fee",
+        "name": "Vendor portal",
+        "item_class": "Service",
+        "family": "Software",
+        "product_kind": "non-placement",
+        "amount": "150.00",
+        "currency": "USD",
+    },
+    {
+        "item_id": "travel-expense",
+        "name": "Travel expense",
+        "item_class": "Service",
+        "family": "Expenses",
+        "product_kind": "non-placement",
+    },
 )
 
 
@@ -185,6 +209,8 @@ class Job:
     unit: str = "HUR"
     project: str = ""
     po_number: str = ""
+    retainer: str = ""
+    approved_on: str = ""
 
 
 JOBS: tuple[Job, ...] = (
@@ -249,6 +275,15 @@ JOBS: tuple[Job, ...] = (
         (("REG", ALWAYS, "26.90"), ("OT", ALWAYS, "40.35")),
     ),
     Job("job-vp-boston", US, "of-kestrel-boston", "VP Engineering", position_type="Direct Hire"),
+    Job(
+        "job-cto-boston",
+        US,
+        "of-kestrel-boston",
+        "Chief Technology Officer",
+        position_type="Direct Hire",
+        retainer="search-retainer",
+        approved_on="2026-10-05",
+    ),
     Job(
         "job-nurse-west",
         NL,

@@ -17,11 +17,12 @@ from services.console.actions.kafka_client import Client
 from services.console.actions.record_keys import record_key
 from services.console.addresses import Addresses
 from services.console.files import Saved, save
-from services.console.queries.batches import batch
+from services.console.queries.batches import batch, batch_documents
 from services.console.queries.companies import companies_today
 from services.console.queries.dead_letters import dead_letters
 from services.console.queries.pay_lines import STATUSES, held_documents, pay_lines, pending_amounts
 from services.console.queries.progress import work_in_progress
+from services.console.queries.retainers import retainers
 from services.console.queries.snapshot import Row, open_snapshot
 from services.console.queries.verification import run_checks
 from services.console.sample import month
@@ -51,6 +52,7 @@ class ClosedBatch:
     findings: tuple[Finding, ...] = ()
     preview: CommandResult | None = None
     head: Row = field(default_factory=dict)
+    documents: list[Row] = field(default_factory=list)
     csv: Saved | None = None
     pdf: Saved | None = None
 
@@ -67,6 +69,8 @@ class DemoResult:
     dead_letters: list[Row] = field(default_factory=list)
     closed: list[ClosedBatch] = field(default_factory=list)
     open_lines: list[Row] = field(default_factory=list)
+    billed_lines: list[Row] = field(default_factory=list)
+    retainers: list[Row] = field(default_factory=list)
     report: Report | None = None
 
 
@@ -145,6 +149,7 @@ async def close_batch(addresses: Addresses, company: str, result: DemoResult) ->
     (generated,) = await _send(addresses, _command("generate-batch", "month end", **about))
     async with open_snapshot(addresses.database_url) as connection:
         closed.head = await batch(connection, str(generated.details["batch_id"]))
+        closed.documents = await batch_documents(connection, closed.head["batch_id"])
     return closed
 
 
@@ -177,11 +182,15 @@ async def save_files(
 
 
 async def verify_data(addresses: Addresses, result: DemoResult) -> None:
-    """Runs every check, and reads the lines that are still open."""
+    """Runs every check; reads the lines that are still open, those on documents, and retainers."""
     result.report = await run_checks(addresses.database_url)
     async with open_snapshot(addresses.database_url) as connection:
         todays = await companies_today(connection)
         result.open_lines, _ = await pay_lines(connection, todays, limit=MAX_LINES)
+        result.billed_lines, _ = await pay_lines(
+            connection, todays, statuses=["Invoiced"], limit=MAX_LINES
+        )
+        result.retainers, _ = await retainers(connection, None, MAX_LINES)
 
 
 def _command(name: str, reason: str, **fields: Any) -> AnyCommand:

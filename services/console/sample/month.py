@@ -23,6 +23,7 @@ from services.console.sample.agency import (
 )
 from shared.broker.topics import (
     BILLTO_CHANGED,
+    CHARGE_ADDED,
     OPERATOR_COMMANDS,
     PLACEMENT_CREATED,
     REQUIREMENT_CHANGED,
@@ -89,7 +90,59 @@ PLACEMENTS: tuple[dict[str, Any], ...] = (
         "start_date": "2026-10-01",
         "fees": [{"fee_id": "check-1", "item_id": "security-screening"}],
     },
+    # The first half is due on the start, less the retainer of the requirement.
+    {
+        "placement_id": "PL-1005",
+        "revision": 1,
+        "requirement_id": "job-cto-boston",
+        "worker_id": "xander.reed",
+        "start_date": "2026-10-26",
+        "salary": "160000.00",
+        "currency": "USD",
+        "fees": [{"fee_id": "fee-1", "item_id": "direct-hire-fee"}],
+    },
 )
+EXPENSES: tuple[dict[str, Any], ...] = (
+    {
+        "charge_id": "EX-2001",
+        "revision": 1,
+        "billing_company": "linden-nl",
+        "node_id": "of-waag-amsterdam",
+        "item_id": "travel-expense",
+        "quantity": "1",
+        "price": "121.00",
+        "currency": "EUR",
+        "service_date": "2026-10-15",
+        "text": "Train and hotel, Brussels",
+        "receipt": "NS-88213",
+        "recoverable_tax": "21",
+        "markup": "10",
+    },
+)
+DISCOUNTED = "STELLA MARIS REHAB"
+TERMS: tuple[dict[str, Any], ...] = (
+    {
+        "command": "set-assignment",
+        "command_id": "sample-assignment-AS-portal",
+        "assignment_id": "AS-portal",
+        "billing_company": "harbor-us",
+        "node_id": "cl-kestrel",
+        "item_id": "portal-fee",
+        "monthly_day": 31,
+        "from_date": "2026-08-31",
+        "until_date": "2026-12-31",
+    },
+    {
+        "command": "set-debtor-terms",
+        "command_id": "sample-terms-stella-rehab",
+        "billing_company": "harbor-us",
+        "account_name": DISCOUNTED,
+        "allowances": [
+            {"kind": "discount", "name": "Volume", "percent": "2.5", "applies_to": "timesheets"}
+        ],
+    },
+)
+"""Commands that need the catalog: a recurring product, and a discount."""
 
 
 def timesheet_id(worker: str, week_ending: date) -> str:
@@ -101,7 +154,7 @@ def files() -> dict[str, list[str]]:
     """Every event file with its lines, in the order in which they are published.
 
     Timesheets go out before the requirements that price them: any order of arrival ends in the same
-    state.
+    state. Commands about the catalog come after it.
     """
     return {
         f"01-{OPERATOR_COMMANDS.name}.jsonl": [_json(command) for command in _commands()],
@@ -109,6 +162,10 @@ def files() -> dict[str, list[str]]:
         f"03-{TIMESHEET_APPROVED.name}.jsonl": list(_timesheet_lines()),
         f"04-{REQUIREMENT_CHANGED.name}.jsonl": [_json(_requirement(job)) for job in JOBS],
         f"05-{PLACEMENT_CREATED.name}.jsonl": [_json(placement) for placement in PLACEMENTS],
+        f"06-{CHARGE_ADDED.name}.jsonl": [_json(expense) for expense in EXPENSES],
+        f"07-{OPERATOR_COMMANDS.name}.jsonl": [
+            _json({"actor": ACTOR, "reason": "the sample agency", **each}) for each in TERMS
+        ],
     }
 
 
@@ -166,6 +223,7 @@ def _requirement(job: Job) -> dict[str, Any]:
                 for kind, since, price in job.rates
             ],
             "engagement": _without_empty({"project": job.project, "po_number": job.po_number}),
+            "retainer": _without_empty({"item_id": job.retainer, "approved_on": job.approved_on}),
         }
     )
 
