@@ -404,3 +404,25 @@ def test_an_address_is_written_as_on_an_envelope(
 ) -> None:
     """Street, then city, state and zip on one line; what is missing leaves no comma behind."""
     assert postal_address(*cells) == address
+
+
+def test_timesheets_may_have_names_purchase_orders_and_time_that_is_not_billable(
+    tmp_path: Path,
+) -> None:
+    """These columns need not exist; the name may be on one row, and a wrong cell is named."""
+    header = FILES["timesheets.csv"].splitlines()[0] + ",worker_name,po,billable\n"
+    rows = (
+        "ts-1,req-1,W-1,2026-10-04,2026-09-28,REG,8,Ann Lee,PO-1,\n"
+        "ts-1,req-1,W-1,2026-10-04,2026-09-29,REG,3,,,no\n"
+    )
+    plan, problems = planned(write(tmp_path, timesheets=header + rows))
+    assert not problems
+    ((_, value),) = plan.to_publish["timesheet"]
+    sheet = TimesheetApproved.model_validate_json(value)
+    assert sheet.worker_name == "Ann Lee"
+    assert [(entry.po_number, entry.billable) for entry in sheet.entries] == [
+        ("PO-1", True),
+        ("", False),
+    ]
+    _, problems = planned(write(tmp_path, timesheets=header + rows.replace(",no", ",maybe")))
+    assert problems == ["timesheets.csv, line 3, billable: 'maybe' is not yes or no"]

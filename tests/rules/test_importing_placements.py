@@ -13,7 +13,8 @@ from services.console.importing.plan import Plan, StoredDocuments, plan_import
 from shared.events.ats import PlacementCreated, RequirementChanged
 from tests.builders import COMPANY
 
-HEADER = ",".join(PLACEMENT_COLUMNS)
+HEADER = ",".join(list(PLACEMENT_COLUMNS)[:16])
+"""All columns but the last, which a file need not have."""
 WHOLE = "PL-1,req-1,W-1,2026-03-02,,,100000,,USD,,hire,,20,,50@1 50@90,PO-1"
 BONUS = "PL-1,req-1,W-1,2026-03-02,,,100000,,USD,bonus,signing,500,,,,"
 KNOWN = RequirementChanged(
@@ -52,6 +53,26 @@ def test_lines_of_a_placement_are_its_fees(tmp_path: Path) -> None:
     assert first.plan is not None
     assert [(part.share, part.day) for part in first.plan] == [(Decimal(50), 1), (Decimal(50), 90)]
     assert (second.fee_id, second.item_id, second.amount) == ("bonus", "signing", Decimal(500))
+
+
+def test_columns_that_are_not_needed_may_be_missing(tmp_path: Path) -> None:
+    """Four columns are needed; a missing one is read as empty cells, and a name is kept."""
+    (tmp_path / "placements.csv").write_text(
+        "placement_id,requirement_id,worker_id,start_date,item,worker_name\n"
+        "PL-1,req-1,W-1,2026-03-02,hire,Ann Lee\n"
+    )
+    problems = Problems()
+    contents = read_folder(tmp_path, problems)
+    stored = StoredDocuments(requirements={"req-1": KNOWN})
+    plan = plan_import(contents, stored, COMPANY, date(2026, 10, 31), problems)
+    assert not problems.shown
+    named = placement_of(plan)
+    assert (named.worker_name, [fee.item_id for fee in named.fees]) == ("Ann Lee", ["hire"])
+    again, _ = planned(tmp_path, WHOLE, known=named)
+    assert placement_of(again).worker_name == "Ann Lee"
+    (tmp_path / "placements.csv").write_text("placement_id,requirement_id\n")
+    read_folder(tmp_path, problems)
+    assert {problem.column for problem in problems.shown} == {"worker_id", "start_date"}
 
 
 def test_a_leaver_is_the_next_revision_and_a_repeat_is_none(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_a_day_of_an_rpo_firm(
     texts = attached(mail_server)
     assert set(texts) == {f"{name}.pdf" for name in files}
     assert "46,942.54" in texts["NTP-001001.pdf"]
+    assert "Joy Adams" in texts["NTP-001001.pdf"], "a document prints the name of placements.csv"
     assert re.search(r"Credit note.*10,000\.00", texts["NTP-001004.pdf"], re.DOTALL)
 
 

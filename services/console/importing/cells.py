@@ -153,6 +153,13 @@ def level(cell: str) -> str:
     return cell
 
 
+def yes(cell: str) -> bool | None:
+    """Yes or no; None where the cell is empty."""
+    if cell.lower() not in ("yes", "no", ""):
+        raise ValueError(f"{cell!r} is not yes or no")
+    return cell.lower() == "yes" if cell else None
+
+
 def optional(read: Read) -> Read:
     """The same, or None where the cell is empty."""
     return lambda cell: read(cell) if cell else None

@@ -6,7 +6,7 @@ must be fixed.
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,18 @@ class Problems:
 
 
 def rows_of(
-    path: Path, columns: Mapping[str, Read], problems: Problems, key: str
+    path: Path,
+    columns: Mapping[str, Read],
+    problems: Problems,
+    key: str,
+    optional: Collection[str] = (),
 ) -> Iterator[tuple[int, Sequence[Any]]]:
     """Line number and values, in the order of `columns`, of every row that can be read; the
     others are problems.
 
     `key` is the column of the id, by which a row that cannot be read is remembered. Columns are
     found by the names in the first line, in any order; other columns, and rows of empty cells, are
-    ignored.
+    ignored. An `optional` column that is missing is read as empty cells.
     """
     line = 1
     try:
@@ -70,7 +74,7 @@ def rows_of(
             reader = csv.reader(stream, strict=True, delimiter=dialect.separator)
             next(reader, None)
             line = dialect.header_line
-            layout = _layout_of(path.name, dialect, columns, key, problems)
+            layout = _layout_of(path.name, dialect, columns, key, optional, problems)
             if layout is None:
                 return
             while True:
@@ -101,8 +105,10 @@ def rows_of(
 
 @dataclass(frozen=True, slots=True)
 class _Column:
+    """A column of the file; `at` is None if it is missing and may be."""
+
     column: str
-    at: int
+    at: int | None
     read: Read
 
 
@@ -114,7 +120,12 @@ class _Layout:
 
 
 def _layout_of(
-    file: str, dialect: Dialect, columns: Mapping[str, Read], key: str, problems: Problems
+    file: str,
+    dialect: Dialect,
+    columns: Mapping[str, Read],
+    key: str,
+    optional: Collection[str],
+    problems: Problems,
 ) -> _Layout | None:
     line = dialect.header_line
     if not any(dialect.names):
@@ -124,15 +135,18 @@ def _layout_of(
         return None
     found = {column: dialect.find(column) for column in columns}
     for column, places in found.items():
-        if not places:
-            problems.add(file, line, column, dialect.missing(column, columns))
+        if not places and column not in optional:
+            needed = [each for each in columns if each not in optional]
+            problems.add(file, line, column, dialect.missing(column, needed))
         elif len(places) > 1:
             names = " and ".join(dict.fromkeys(dialect.names[at] for at in places))
             other_case = f": {names} differ in letter case only" if " and " in names else ""
             problems.add(file, line, column, f"is named twice{other_case}")
-    if any(len(places) != 1 for places in found.values()):
+    if any(len(found[column]) > 1 or not (found[column] or column in optional) for column in found):
         return None
-    wanted = tuple(_Column(column, found[column][0], read) for column, read in columns.items())
+    wanted = tuple(
+        _Column(column, next(iter(found[column]), None), read) for column, read in columns.items()
+    )
     return _Layout(dialect, found[key][0], wanted)
 
 
@@ -145,7 +159,7 @@ def _values(
     values: list[Any] = []
     good = True
     for place in layout.wanted:
-        cell = row[place.at]
+        cell = "" if place.at is None else row[place.at]
         try:
             if not cell.isascii():
                 _check_encoding(cell)

@@ -14,6 +14,7 @@ from typing import Any
 from services.console.importing import cells
 from services.console.importing.csv_rows import Problems, rows_of
 from services.console.importing.placements import (
+    NEEDED,
     PLACEMENT_COLUMNS,
     PLACEMENTS,
     PlacementRows,
@@ -67,9 +68,17 @@ COLUMNS: dict[str, dict[str, cells.Read]] = {
         "work_date": cells.day,
         "time_type": cells.code,
         "hours": cells.hours,
+        "worker_name": cells.name,
+        "po": cells.name,
+        "billable": lambda cell: cells.yes(cell) is not False,
     },
     PLACEMENTS: {column: each.read for column, each in PLACEMENT_COLUMNS.items()},
 }
+OPTIONAL: dict[str, frozenset[str]] = {
+    TIMESHEETS: frozenset({"worker_name", "po", "billable"}),
+    PLACEMENTS: frozenset(PLACEMENT_COLUMNS) - frozenset(NEEDED),
+}
+"""Columns that a file need not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ class TimesheetRows:
     worker_id: str
     week_ending: date
     entries: list[TimesheetEntry] = field(default_factory=list)
+    worker_name: str = ""
 
 
 @dataclass(slots=True)
@@ -146,7 +156,7 @@ def read_folder(
         )
     for file in contents.files:
         key, read = READERS[file]
-        rows = rows_of(folder / file, COLUMNS[file], problems, key)
+        rows = rows_of(folder / file, COLUMNS[file], problems, key, OPTIONAL.get(file, ()))
         read(_counted(file, rows, contents, progress), contents, problems)
     return contents
 
@@ -228,10 +238,12 @@ def _read_rates(rows: Rows, contents: FolderContents, problems: Problems) -> Non
 
 def _read_timesheets(rows: Rows, contents: FolderContents, problems: Problems) -> None:
     for line, row in rows:
-        timesheet_id, requirement_id, worker_id, week_ending, work_date, time_type, hours = row
+        timesheet_id, requirement_id, worker_id, week_ending, work_date, *entry = row
+        time_type, hours, worker_name, po_number, billable = entry
         first = contents.timesheets.get(timesheet_id)
         if first is None:
             first = contents.timesheets[timesheet_id] = TimesheetRows(line, worker_id, week_ending)
+        first.worker_name = first.worker_name or worker_name
         contents.requirement_lines.setdefault(requirement_id, line)
         if worker_id != first.worker_id:
             message = f"{timesheet_id} is of {first.worker_id} on line {first.line}"
@@ -252,6 +264,8 @@ def _read_timesheets(rows: Rows, contents: FolderContents, problems: Problems) -
                 work_date=work_date,
                 time_type=time_type,
                 hours=hours,
+                po_number=po_number,
+                billable=billable,
             )
         )
 

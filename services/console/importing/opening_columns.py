@@ -13,9 +13,9 @@ from services.console.importing.cells import (
     optional,
     optional_amount,
     optional_quantity,
+    yes,
 )
 from services.console.importing.command_lines import Columns, FileColumn
-from services.console.importing.terms import yes
 from shared.terms import DocumentKind
 
 

@@ -40,8 +40,11 @@ PLACEMENT_COLUMNS: Columns = {
     "base": FileColumn(optional_amount, "what the percent is taken of, for items of percent base"),
     "plan": FileColumn(pay_plan, "shares and days, e.g. 50@1 50@90, in place of the item's"),
     "po": FileColumn(name, "purchase order number"),
+    "worker_name": FileColumn(name, "the worker's name, which documents print"),
 }
 """The columns of the file: how each is read, and what it holds."""
+NEEDED = ("placement_id", "requirement_id", "worker_id", "start_date")
+"""The columns that the file must have; another one that is missing is read as empty cells."""
 FIELDS = tuple(PLACEMENT_COLUMNS)[1 : tuple(PLACEMENT_COLUMNS).index("fee_id")]
 """The columns that belong to the placement and not to a fee of it."""
 
@@ -53,12 +56,15 @@ class PlacementRows:
     line: int
     values: dict[str, Any]
     fees: list[PlacementFee] = field(default_factory=list)
+    worker_name: str = ""
 
     def event(
         self, placement_id: str, revision: int, before: PlacementCreated | None
     ) -> PlacementCreated:
         """The placement as a message. What the file has no column for stays as stored."""
         values = self.values | {"fees": tuple(self.fees), "revision": revision}
+        if self.worker_name:
+            values["worker_name"] = self.worker_name
         if before is not None:
             return before.model_copy(update=values)
         return PlacementCreated(placement_id=placement_id, **values)
@@ -70,9 +76,10 @@ def read_placements(
     problems: Problems,
 ) -> None:
     """Adds the placements of the rows, and what is wrong in them."""
-    for line, (placement_id, *cells) in rows:
+    for line, (placement_id, *cells, worker_name) in rows:
         values = dict(zip(FIELDS, cells, strict=False))
         first = placements.setdefault(placement_id, PlacementRows(line, values))
+        first.worker_name = first.worker_name or worker_name
         for column, value in values.items():
             if value != first.values[column]:
                 before = first.values[column]

@@ -137,7 +137,7 @@ def plan_import(
             timesheet_id=an_id,
             revision=FIRST_REVISION,
             worker_id=rows.worker_id,
-            worker_name=known.worker_name if known else "",
+            worker_name=rows.worker_name or (known.worker_name if known else ""),
             week_ending=rows.week_ending,
             entries=in_order(rows.entries),
         )
@@ -164,6 +164,7 @@ def in_order(entries: Iterable[TimesheetEntry]) -> tuple[TimesheetEntry, ...]:
                 e.project,
                 e.cost_center,
                 e.po_number,
+                e.billable,
             ),
         )
     )

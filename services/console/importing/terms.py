@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.console.importing.allowances import read_allowances, read_names
-from services.console.importing.cells import Read, day, name, optional
+from services.console.importing.cells import Read, day, name, optional, yes
 from services.console.importing.command_lines import (
     Columns,
     CommandLines,
@@ -27,13 +27,6 @@ of `email`: none."""
 
 def _or_default(cell: str) -> str | None:
     return "" if cell == DEFAULT_AGAIN else cell or None
-
-
-def yes(cell: str) -> bool | None:
-    """Yes or no; None where the cell is empty."""
-    if cell.lower() not in ("yes", "no", ""):
-        raise ValueError(f"{cell!r} is not yes or no")
-    return cell.lower() == "yes" if cell else None
 
 
 def _several(cell: str) -> list[str] | None:
