@@ -101,6 +101,19 @@ def test_quarters_are_counted_from_the_first_due_date() -> None:
     assert anew.anchor == date(2026, 4, 1), "months have no quarters"
 
 
+def test_another_day_of_the_month_is_due_in_the_month_from_which_it_is_set() -> None:
+    """Monthly on day 5 from 03-31 begins in April; changed to day 31 from 03-31 it is due then.
+
+    Months need no anchor: only quarters keep the months in which they were due before.
+    """
+    since = date(2026, 3, 31)
+    before = schedule_of(setting(monthly_day=5), since, None)
+    assert dates(Version(1, since, None, before), most=2) == ["04-05", "05-05"]
+    after = schedule_of(setting(monthly_day=31), since, before)
+    assert dates(Version(2, since, None, after), most=2) == ["03-31", "04-30"]
+    assert schedule_of(setting(monthly_day=31), date(2026, 6, 1), after) == after, "unchanged"
+
+
 def test_what_is_set_from_a_date_replaces_that_date_and_later() -> None:
     """An end leaves nothing after it; a later setting resumes."""
     first, second = monthly(31, START, 1), monthly(1, date(2026, 3, 15), 2, date(2026, 6, 1))

@@ -124,14 +124,18 @@ def changes(
 
 
 def schedule_of(command: SetAssignment, from_date: date, before: Schedule | None) -> Schedule:
-    """Return the schedule of a command. Quarters keep the months in which they were due before."""
+    """Return the schedule of a command. Quarters keep the months in which they were due before.
+
+    Months keep an earlier anchor, so that a schedule that is set again is the same.
+    """
     months = QUARTER if command.quarterly_day else 1
     day = command.quarterly_day or command.monthly_day
     if day is not None:
-        if before is not None and before.months == months:
-            return Schedule(months, day, before.anchor)
         first = next(Schedule(1, day, from_date).due_from(from_date), from_date)
-        return Schedule(months, day, first.replace(day=1))
+        anchor = first.replace(day=1)
+        if before is not None and before.anchor is not None and before.months == months:
+            anchor = before.anchor if months == QUARTER else min(anchor, before.anchor)
+        return Schedule(months, day, anchor)
     return Schedule(dates=_single_dates(command))
 
 
