@@ -75,7 +75,7 @@ async def two_weeks(biller: Biller) -> None:
 
 
 async def test_a_discount_on_timesheets(biller: Biller) -> None:
-    """The example of domain-rules 12: allowance 39.79, net 1,551.72, tax 310.34, total 1,862.06."""
+    """Allowance 39.79, net 1,551.72, tax 310.34, total 1,862.06 (domain-rules 12, row 21)."""
     await two_weeks(biller)
     previewed = await biller.preview()
     generated = await biller.generate(digest=previewed["details"]["digest"])
@@ -141,7 +141,7 @@ async def test_people_see_where_a_discount_comes_from(biller: Biller, database: 
 
 
 async def test_a_line_with_a_discount_credited_whole(biller: Biller) -> None:
-    """The line of 258.31 credited whole: net 251.85, tax 50.37 (domain-rules 12)."""
+    """The line of 258.31 credited whole: net 251.85, tax 50.37 (domain-rules 12, row 22)."""
     await two_weeks(biller)
     await biller.generate()
     credited = await biller.tell(
@@ -190,7 +190,7 @@ async def test_credits_of_parts_take_the_share_in_proportion(biller: Biller) -> 
 async def test_a_fee_in_two_halves_with_a_discount_and_a_leaver(biller: Biller) -> None:
     """10 % off a fee of 8,000.00 in two invoiced halves; the second is given back.
 
-    Credit 4,000.00 − 400.00 = 3,600.00 (domain-rules 12).
+    Credit 4,000.00 − 400.00 = 3,600.00 (domain-rules 12, row 14).
     """
     await biller.company()
     await terms(biller, discount("Framework", "10", "products"))

@@ -87,7 +87,10 @@ async def set_up(firm: Firm) -> None:
 
 
 async def test_an_expense_waits_for_its_facts_and_is_billed(firm: Firm) -> None:
-    """Held until item and billing company are known, then 92.81 + 18.56 (domain-rules.md 12)."""
+    """Held until item and billing company are known, then 92.81 + 18.56 (domain-rules 12, row 17).
+
+    A pure disbursement is outside the scope of tax: its item has a code of 0 %.
+    """
     await firm.send("charge-added", charge())
     held = "SELECT hold_code FROM fee_realizer.held_document WHERE billing_company = 'acme-us'"
     assert await firm.rows(held) == [("unknown_billing_company",)]
@@ -98,10 +101,24 @@ async def test_an_expense_waits_for_its_facts_and_is_billed(firm: Firm) -> None:
     assert await firm.rows(held) == []
     await firm.bill()
     assert await firm.invoiced() == [("invoice", "USD", "92.81", "18.56")]
+    outside = {"tax_code": "OUTSIDE", "percent": "0", "from_date": "2020-01-01"}
+    await firm.tell("set-billing-company", billing_company=COMPANY, taxes=[outside])
+    await firm.tell(
+        "set-catalog-item",
+        item_id="FILING", name="Filing fee", amount="1", currency="USD",
+        product_kind="non-placement", tax_code="OUTSIDE",
+    )  # fmt: skip
+    await firm.tell(
+        "add-charge", **FIELDS | {"item_id": "FILING", "quantity": "1", "price": "101.24"}
+    )
+    await firm.bill()
+    assert ("invoice", "EUR", "101.24", "0") in await firm.invoiced()
 
 
 async def test_a_charge_by_hand_is_corrected_by_settlement(firm: Firm) -> None:
-    """A charge in another currency is a document of its own; a change is a difference."""
+    """A charge in another currency is a document of its own (domain-rules 12, row 18); a change is
+    a difference.
+    """
     await set_up(firm)
     await firm.send("charge-added", charge())
     added = await firm.tell("add-charge", **FIELDS)
@@ -121,7 +138,9 @@ async def test_a_charge_by_hand_is_corrected_by_settlement(firm: Firm) -> None:
 
 
 async def test_time_that_is_not_billable_has_no_value_until_it_is(firm: Firm) -> None:
-    """3 h of 40 are not billable: 37 h; changed after the invoice: 3 h (domain-rules.md 12)."""
+    """3 h of 40 are not billable: 37 h (domain-rules 12, row 19); changed after the invoice: 3 h
+    (row 20).
+    """
     await set_up(firm)
     await firm.send("requirement-changed", requirement())
     worked = [*days("8", 4), entry("5", "2026-03-06")]

@@ -91,6 +91,16 @@ class Firm:
             "SELECT document_type, trim_scale(net)::text FROM invoicer.invoice ORDER BY number"
         )
 
+    async def corrected(self) -> list[tuple[str, str]]:
+        """Return the document and the day of the lines that credits correct."""
+        return await self._rows(
+            "SELECT i.invoice_number, d.effective_date::text FROM invoicer.pay_line c"
+            " JOIN invoicer.invoice i ON i.invoice_id = c.corrects_invoice_id"
+            " JOIN invoicer.invoice_line l ON l.invoice_id = c.corrects_invoice_id"
+            " AND l.line_no = c.corrects_line_no JOIN invoicer.pay_line d"
+            " ON d.pay_line_id = l.pay_line_id ORDER BY c.pay_line_id"
+        )
+
     async def check(self) -> None:
         """Check conservation and all else that `verify` knows."""
         async with self.engine_of("auditor").connect() as connection:
@@ -138,9 +148,34 @@ async def test_a_leaver_is_settled_with_what_was_invoiced(
     assert total == 8000 - given_back
 
 
+@pytest.mark.parametrize(
+    ("invoiced", "opened", "documents"),
+    [
+        (1, [], [("invoice", "4000")]),
+        (2, ["-4000"], [("invoice", "4000"), ("invoice", "4000"), ("credit-note", "-4000")]),
+    ],
+)
+async def test_a_leaver_on_day_75_gives_back_the_second_half(
+    firm: Firm, invoiced: int, opened: list[str], documents: list[tuple[str, str]]
+) -> None:
+    """Due back 4,000.00: the second half is withdrawn if it is open, and nothing is credited
+    (domain-rules 12, row 11); if it is invoiced, one credit note names its line (row 12).
+    """
+    await firm.open()
+    for on in (1, 60)[:invoiced]:
+        await firm.bill(on)
+    await firm.place(75)
+    assert [amount for amount, _ in await firm.open_lines()] == opened
+    await firm.bill(200)
+    assert await firm.documents() == documents
+    second_half = [("INV-000002", str(day(60)))] if invoiced == 2 else []
+    assert await firm.corrected() == second_half
+    await firm.check()
+
+
 async def test_the_leaving_date_is_corrected_twice(firm: Firm) -> None:
     """Day 75 after both halves were invoiced credits 4,000.00; day 95 bills them again; day 75
-    credits them again.
+    credits them again (domain-rules 12, row 13).
     """
     await firm.open()
     await firm.bill(1)

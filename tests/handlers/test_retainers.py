@@ -174,7 +174,7 @@ def invoices(*amounts: str) -> list[tuple[str, str, str]]:
 
 async def test_an_invoiced_retainer_is_taken_off_the_earliest_instalments(firm: Firm) -> None:
     """Fee 12,000.00 in halves on day 1 and day 60, retainer 4,000.00 invoiced: 2,000.00 on day 1
-    and 6,000.00 on day 60; three invoices, no credit note.
+    and 6,000.00 on day 60; three invoices, no credit note (domain-rules 12, row 7).
     """
     await firm.open()
     await firm.require()
@@ -190,7 +190,9 @@ async def test_an_invoiced_retainer_is_taken_off_the_earliest_instalments(firm: 
 
 
 async def test_an_open_retainer_stays_and_is_billed(firm: Firm) -> None:
-    """The same, open when the placement comes: it is billed, the fee is set off as well."""
+    """The same, open when the placement comes: it is billed, the fee is set off as well
+    (domain-rules 12, row 8).
+    """
     await firm.open()
     await firm.require()
     await firm.place()
@@ -216,7 +218,9 @@ async def test_the_order_of_arrival_changes_nothing(firm: Firm) -> None:
 
 @pytest.mark.parametrize("decision", ["credit", "keep", "by hand", "fee corrected"])
 async def test_an_excess_is_a_finding_until_it_is_decided(firm: Firm, decision: str) -> None:
-    """Retainer 4,000.00, fee 3,000.00: nothing to bill for the fee, and 1,000.00 are a finding."""
+    """Retainer 4,000.00, fee 3,000.00: nothing to bill for the fee, and 1,000.00 are a finding
+    (domain-rules 12, row 9).
+    """
     await firm.open(amount="3000.00")
     await firm.require()
     await firm.bill(date(2026, 2, 10))
@@ -263,7 +267,9 @@ async def test_a_decision_covers_less_when_a_fee_takes_more(firm: Firm) -> None:
 
 
 async def test_a_cancelled_requirement_is_a_finding(firm: Firm) -> None:
-    """Cancelled after the retainer was invoiced: credited only by an operator."""
+    """Cancelled after the retainer was invoiced: credited only by an operator (domain-rules 12,
+    row 10).
+    """
     await firm.open()
     await firm.require()
     await firm.bill(date(2026, 2, 10))
@@ -282,7 +288,7 @@ async def test_a_cancelled_requirement_is_a_finding(firm: Firm) -> None:
 
 async def test_each_line_keeps_its_own_tax(firm: Firm) -> None:
     """Retainer billed at 20 % (800.00), fee later at 22 %: set off before tax, 2,000.00 + 440.00
-    and 6,000.00 + 1,320.00.
+    and 6,000.00 + 1,320.00 (domain-rules 12, row 15).
     """
     await firm.open()
     rates = [
@@ -312,7 +318,9 @@ async def test_each_line_keeps_its_own_tax(firm: Firm) -> None:
 async def test_a_guarantee_gives_the_retainer_back_last(
     firm: Firm, left: int, refundable: bool, kept: int, invoiced: bool
 ) -> None:
-    """The base is the whole fee of 12,000.00; the retainer is credited last, if refundable."""
+    """The base is the whole fee of 12,000.00; the retainer is credited last, if refundable
+    (domain-rules 12, row 16).
+    """
     await firm.open(guarantee=GUARANTEE)
     await firm.require(refundable=refundable)
     await firm.bill(date(2026, 2, 10))
