@@ -190,8 +190,9 @@ class ClosedDocument:
 class ClosedLine:
     """One line of a closed document. `unit` is a UN/ECE code (HUR, DAY, C62).
 
-    `amount` is before `allowance_amount`, the line's share of the allowances of the document;
-    `tax_amount` is on both.
+    `item_id` is the catalog item ("" for time), `billto_node` the office, client or company that
+    is billed. `amount` is before `allowance_amount`, the line's share of the allowances of the
+    document; `tax_amount` is on both.
     """
 
     invoice_id: int
@@ -219,6 +220,8 @@ class ClosedLine:
     corrects_invoice: str
     corrects_line: int | None
     allowance_amount: Decimal = Decimal(0)
+    item_id: str = ""
+    billto_node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from services.arg_sync.deliveries.rules.claiming import (
     lease_for,
     next_in_order,
 )
-from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document
+from services.arg_sync.deliveries.rules.mapping import to_ar_document
 from services.arg_sync.deliveries.rules.transitions import (
     PATIENCE_SECONDS,
     AttemptContext,
@@ -371,7 +371,7 @@ def test_decimals_travel_exactly() -> None:
 
 def closed(
     kind: str = "invoice", sign: int = 1, **changes: Any
-) -> tuple[ClosedDocument, list[SoldLine]]:
+) -> tuple[ClosedDocument, list[ClosedLine]]:
     """40 h at 50 with 10 % and 1 untaxed fee of 5."""
     day = date(2026, 3, 31)
     d = Decimal
@@ -410,7 +410,7 @@ def closed(
         (),
         "",
     )
-    return replace(head, **changes), [SoldLine(one, ""), SoldLine(two, "DIRECT-HIRE")]
+    return replace(head, **changes), [one, replace(two, item_id="DIRECT-HIRE")]
 
 
 CODES = {

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document
+from services.arg_sync.deliveries.rules.mapping import to_ar_document
 from services.arg_sync.ledgers.documents import ArDocument
 from services.arg_sync.ledgers.webhook_payload import webhook_document
 from shared.terms import ClosedDocument, ClosedLine
@@ -21,8 +21,7 @@ def delivered(
     maps_codes: bool = True,
 ) -> ArDocument:
     document, lines = closed
-    sold = [SoldLine(line, "") for line in lines]
-    return to_ar_document(document, sold, codes, (), maps_codes=maps_codes)
+    return to_ar_document(document, lines, codes, (), maps_codes=maps_codes)
 
 
 def figures(document: ArDocument) -> list[tuple[str, str, str]]:

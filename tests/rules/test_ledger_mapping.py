@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.arg_sync.deliveries.rules.mapping import SoldLine, _line
+from services.arg_sync.deliveries.rules.mapping import _line
 from services.invoicer.batches.rules.ledgers import (
     LedgerConnection,
     SoldItem,
@@ -37,10 +37,10 @@ def refused_for(sold: SoldItem, codes: set[tuple[str, str]]) -> set[str]:
         service_to=day, time_type=sold.time_type, quantity=Decimal(1), unit="HUR",
         unit_price=Decimal(1), amount=Decimal(1), tax_code=sold.tax_code, tax_rate=sold.tax_rate,
         tax_amount=Decimal(0), po_number="", project="", cost_center="", corrects_invoice="",
-        corrects_line=None,
+        corrects_line=None, item_id=sold.item_id,
     )  # fmt: skip
     missing: set[str] = set()
-    _line(SoldLine(line, sold.item_id), dict.fromkeys(codes, "x"), 1, missing)
+    _line(line, dict.fromkeys(codes, "x"), 1, missing)
     return missing
 
 

@@ -20,7 +20,7 @@ from services.arg_sync.deliveries.handlers.sending import (
     unexpected_error,
 )
 from services.arg_sync.deliveries.rules.claiming import MARGIN_SECONDS
-from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document, without_lines
+from services.arg_sync.deliveries.rules.mapping import to_ar_document, without_lines
 from services.arg_sync.deliveries.rules.transitions import (
     State,
     Transition,
@@ -32,7 +32,7 @@ from services.arg_sync.ledgers.documents import ArDocument, Customer
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.http_client import writing
 from shared.errors import Refused
-from shared.terms import ClosedDocument
+from shared.terms import ClosedDocument, ClosedLine
 
 CUSTOMER_CLAIMED = "customer_claimed"
 CUSTOMER_CLAIMED_SECONDS, CUSTOMER_CLAIMED_MOST = 1.0, 30.0
@@ -106,7 +106,7 @@ class Preparer(ConnectionStep):
         connection: AsyncConnection,
         each: ClaimedDelivery,
         head: ClosedDocument,
-        lines: Sequence[SoldLine],
+        lines: Sequence[ClosedLine],
         codes: Codes,
     ) -> ArDocument:
         credited = (

@@ -5,7 +5,7 @@ account or item; else each line has its share of them. The sums are the same to 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from services.arg_sync.connections.rules import Codes, code_for
@@ -18,14 +18,6 @@ from services.arg_sync.ledgers.documents import (
 from shared.errors import Refused
 from shared.money import ZERO, plain, rounded
 from shared.terms import Allowance, ClosedDocument, ClosedLine, CorrectedInvoice
-
-
-@dataclass(frozen=True, slots=True)
-class SoldLine:
-    """A closed line and the catalog item that it sells ("" for time)."""
-
-    line: ClosedLine
-    item_id: str
 
 
 def without_lines(
@@ -69,7 +61,7 @@ def without_lines(
 
 def to_ar_document(
     document: ClosedDocument,
-    lines: Sequence[SoldLine],
+    lines: Sequence[ClosedLine],
     codes: Codes,
     credited: Sequence[CreditedInvoice],
     *,
@@ -182,14 +174,13 @@ def _sign(document: ClosedDocument) -> int:
     return -1 if document.document_type == "credit-note" else 1
 
 
-def _line(sold: SoldLine, codes: Codes, sign: int, missing: set[str]) -> Line:
-    line = sold.line
+def _line(line: ClosedLine, codes: Codes, sign: int, missing: set[str]) -> Line:
     kind = "time" if line.document_kind == "timesheet" else "product"
-    candidates = (sold.item_id, line.time_type, kind)
+    candidates = (line.item_id, line.time_type, kind)
     account = code_for(codes, "account", candidates)
     item = code_for(codes, "item", candidates)
     if not account and not item:
-        missing.add(f"account {sold.item_id or line.time_type or kind}")
+        missing.add(f"account {line.item_id or line.time_type or kind}")
     return Line(
         line_no=line.line_no,
         description=line.description,

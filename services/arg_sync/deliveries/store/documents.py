@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.deliveries.rules.mapping import SoldLine
 from services.arg_sync.ledgers.documents import CreditedInvoice
 from shared.database import rows
 from shared.money import rounded
 from shared.stored import HEAD_COLUMNS, LINE_COLUMNS, closed_document, closed_line
-from shared.terms import ClosedDocument
+from shared.terms import ClosedDocument, ClosedLine
 
 
 async def documents_for(
@@ -27,20 +26,17 @@ async def documents_for(
 
 async def lines_for(
     connection: AsyncConnection, documents: Iterable[ClosedDocument]
-) -> dict[int, list[SoldLine]]:
+) -> dict[int, list[ClosedLine]]:
     """Return the lines of documents."""
     currencies = {document.invoice_id: document.currency for document in documents}
-    lines: dict[int, list[SoldLine]] = {an_id: [] for an_id in currencies}
+    lines: dict[int, list[ClosedLine]] = {an_id: [] for an_id in currencies}
     for row in await rows(
         connection,
-        f"SELECT {', '.join(LINE_COLUMNS)}, item_id FROM invoicer.closed_invoice_line"
+        f"SELECT {', '.join(LINE_COLUMNS)} FROM invoicer.closed_invoice_line"
         " WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id, line_no",
         ids=list(currencies),
     ):
-        *line, item = row
-        lines[row.invoice_id].append(
-            SoldLine(closed_line(line, currencies[row.invoice_id], rounded), item or "")
-        )
+        lines[row.invoice_id].append(closed_line(row, currencies[row.invoice_id], rounded))
     return lines
 
 
