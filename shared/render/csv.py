@@ -58,14 +58,14 @@ _SIGNS = "=+\\-@＝＋－＠"
 _FORMULA = re.compile(rf"^(?='*[{_SIGNS}\t\r\n])|(?<=[;\t\r\n])(?=['\"]*[{_SIGNS}])")
 
 
-class _Echo:
+class Echo:
     """A file that returns what is written: `csv.writer` yields each record as a string."""
 
     def write(self, text: str) -> str:
         return text
 
 
-_WRITER = csv.writer(_Echo(), lineterminator="\r\n")
+_WRITER = csv.writer(Echo(), lineterminator="\r\n")
 
 
 def csv_record(cells: Iterable[str | int]) -> str:

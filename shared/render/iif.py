@@ -24,6 +24,7 @@ from decimal import Decimal
 from shared.errors import Refused
 from shared.money import plain
 from shared.render.line_figures import line_figures
+from shared.render.text import LOOKALIKES, one_line
 from shared.terms import ClosedDocument, ClosedLine
 
 ENCODING = "cp1252"
@@ -66,10 +67,7 @@ SPL = (
     "TAXABLE",
     "SERVICEDATE",
 )
-_BREAKS = str.maketrans({"\t": " ", "\r": " ", "\n": " ", '"': "'"})
-LOOKALIKES = str.maketrans(
-    {"\u2010": "-", "\u2011": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
-)
+_QUOTES = str.maketrans({'"': "'"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class Accounts:
 
 def _cell(text: str, most: int = MEMO_LENGTH) -> str:
     """Return free text for a cell; characters that the encoding lacks become question marks."""
-    line = " ".join(text.translate(_BREAKS).translate(LOOKALIKES).split())
+    line = one_line(text.translate(_QUOTES).translate(LOOKALIKES))
     return line[:most].encode(ENCODING, "replace").decode(ENCODING)
 
 

@@ -16,6 +16,17 @@ BREAK = "\u200b"
 _DIRECTION_MARKS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
+LOOKALIKES = str.maketrans(
+    {"\u2010": "-", "\u2011": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
+)
+"""Characters that older encodings lack, each with the one that is written for it."""
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line: runs of blanks, tabs and line ends become one blank."""
+    return " ".join(text.split())
+
+
 def clean(text: str) -> str:
     """Return user text for print: no control characters or direction marks, long words
     breakable.
