@@ -12,28 +12,33 @@ Rules of the format:
 - Tax is written as it was closed, as lines with one item per code. `AUTOSTAX` would let QuickBooks
   compute it again and differ.
 - A file has no currency: one file holds documents in the currency of the company file.
+- With classes each line of income has one; receivables and tax have none. The discounts and
+  surcharges of a document are then one line for each class, the sum of its lines' shares.
 
-QuickBooks creates unknown accounts as bank accounts, so the file lists accounts and items first.
+QuickBooks creates unknown accounts as bank accounts, so the file lists accounts, items and classes
+first.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
 from shared.errors import Refused
-from shared.money import plain
+from shared.money import ZERO, plain
+from shared.render.iif_names import (
+    ITEM_LENGTH,
+    PATH_RULE,
+    Accounts,
+    Classes,
+    fits_path,
+    iif_cell,
+    kept,
+)
 from shared.render.line_figures import line_figures
-from shared.render.text import LOOKALIKES, one_line
 from shared.terms import ClosedDocument, ClosedLine
 
-ENCODING = "cp1252"
 NUMBER_LENGTH = 11
 NAME_LENGTH = 41
-MEMO_LENGTH = 4_000
-ITEM_LENGTH = 31
-"""The most characters of an account or item, of each part where its name is a path."""
-PATH_PARTS = 5
 TAX_ITEM = "Tax "
 ADDRESS_LINES = 5
 TRNS = (
@@ -67,68 +72,9 @@ SPL = (
     "TAXABLE",
     "SERVICEDATE",
 )
-_QUOTES = str.maketrans({'"': "'"})
-
-
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """Names in the company file: accounts of receivables, income and tax, and the item for our
-    work. A sub-account or sub-item has its full path, as in `Income:Staffing`.
-    """
-
-    receivable: str = "Accounts Receivable"
-    income: str = "Staffing Income"
-    tax: str = "Tax on Sales"
-    item: str = "Staffing"
-
-    @classmethod
-    def named(cls, names: Iterable[str]) -> "Accounts":
-        """Build from `key=name` texts.
-
-        Refused for an unknown key, a name QuickBooks cannot take, or a parent of two account types.
-        """
-        known = [each.name for each in fields(cls)]
-        given: dict[str, str] = {}
-        for text in names:
-            key, equals, name = text.partition("=")
-            if key not in known or not equals or not name.strip():
-                raise Refused(
-                    "bad_account",
-                    f"{text!r} does not say key=name with one of the keys {', '.join(known)}",
-                    "as in: receivable=Debtors",
-                )
-            parts = [part.strip() for part in name.split(":")]
-            if len(parts) > PATH_PARTS or not all(
-                part and _kept(part) and len(part) <= ITEM_LENGTH for part in parts
-            ):
-                raise Refused(
-                    "bad_account",
-                    f"{name!r} is no name that an IIF file can carry",
-                    f"at most {ITEM_LENGTH} characters of Windows-1252, no quotes; a path has at"
-                    f" most {PATH_PARTS} such parts with a colon between",
-                )
-            given[key] = ":".join(parts)
-        accounts = cls(**given)
-        kinds = (accounts.receivable, accounts.income, accounts.tax)
-        if len({name.partition(":")[0] for name in kinds}) < len(kinds):
-            raise Refused(
-                "bad_account",
-                f"receivable, income and tax are {', '.join(kinds)}: two of them are one account"
-                " or have one parent, and a sub-account has the type of its parent",
-                "name accounts of three different parents",
-            )
-        return accounts
-
-
-def _cell(text: str, most: int = MEMO_LENGTH) -> str:
-    """Return free text for a cell; characters that the encoding lacks become question marks."""
-    line = one_line(text.translate(_QUOTES).translate(LOOKALIKES))
-    return line[:most].encode(ENCODING, "replace").decode(ENCODING)
-
-
-def _kept(name: str) -> bool:
-    """Whether a name is written unchanged."""
-    return _cell(name, len(name)) == name.strip()
+CLASS_AT = SPL.index("NAME") + 1
+"""Where the column CLASS stands in both heads, if there are classes."""
+MOST_PROBLEMS = 20
 
 
 def _with_parents(path: str) -> list[str]:
@@ -153,7 +99,7 @@ def problems(document: ClosedDocument) -> list[str]:
     """Return why this document cannot go into an IIF file, one message each; empty if it can."""
     number, name = document.invoice_number, document.account_name
     found = []
-    if len(number) > NUMBER_LENGTH or not _kept(number):
+    if len(number) > NUMBER_LENGTH or not kept(number):
         found.append(
             f"{number}: QuickBooks keeps {NUMBER_LENGTH} characters of a number, and would give two"
             " documents one number"
@@ -169,7 +115,7 @@ def problems(document: ClosedDocument) -> list[str]:
         for each in document.tax_totals
         if each.tax and len(TAX_ITEM + each.code) > ITEM_LENGTH
     ]
-    if not _kept(name):
+    if not kept(name):
         found.append(
             f"{number}: the Account Name {name!r} has characters that an IIF file cannot carry, so"
             " that it would name another customer"
@@ -180,12 +126,15 @@ def problems(document: ClosedDocument) -> list[str]:
 class IifRows:
     """The rows of one file: `opening`, then for each document `begin`, its lines and `end`."""
 
-    def __init__(self, accounts: Accounts | None = None) -> None:
-        self.accounts = accounts or Accounts()
+    def __init__(self, accounts: Accounts | None = None, classes: Classes | None = None) -> None:
+        self.accounts, self.classes = accounts or Accounts(), classes
         self.tax_items: set[str] = set()
+        self.problems: list[str] = []
+        self._used: set[str] = set()
+        self._shares: dict[str, Decimal] = {}
 
     def opening(self) -> Iterator[str]:
-        """Yield the lists of accounts and items, and the column heads."""
+        """Yield the lists of accounts, items and used classes, and the column heads."""
         accounts = self.accounts
         yield _row("!ACCNT", "NAME", "ACCNTTYPE")
         for name, kind in (
@@ -198,9 +147,44 @@ class IifRows:
         yield _row("!INVITEM", "NAME", "INVITEMTYPE", "ACCNT", "TAXABLE")
         for path in _with_parents(accounts.item):
             yield _row("INVITEM", path, "SERV", accounts.income, "N")
-        yield _row("!TRNS", *TRNS)
-        yield _row("!SPL", *SPL)
+        if self.classes is not None:
+            yield _row("!CLASS", "NAME")
+            for path in sorted({each for used in self._used for each in _with_parents(used)}):
+                yield _row("CLASS", path)
+        yield self._row("!TRNS", "CLASS", *TRNS)
+        yield self._row("!SPL", "CLASS", *SPL)
         yield _row("!ENDTRNS")
+
+    def _row(self, keyword: str, class_name: str, *cells: str) -> str:
+        """Return a row of a transaction, with its class where there are classes."""
+        if self.classes is None:
+            return _row(keyword, *cells)
+        return _row(keyword, *cells[:CLASS_AT], class_name, *cells[CLASS_AT:])
+
+    def require_no_problem(self) -> None:
+        """Refuse the file if a class of a line is none that QuickBooks takes as it is."""
+        if self.problems:
+            shown = self.problems[:MOST_PROBLEMS]
+            raise Refused(
+                "not_in_this_format",
+                "; ".join(shown),
+                f"give its value another class with --class-name; {PATH_RULE}",
+                problems=shown,
+            )
+
+    def _class_of(self, document: ClosedDocument, line: ClosedLine) -> str:
+        if self.classes is None:
+            return ""
+        name = self.classes.of(document, line)
+        if name and name not in self._used:
+            self._used.add(name)
+            if not fits_path(name):
+                self.problems.append(
+                    f"{document.invoice_number} line {line.line_no}: {self.classes.field} is"
+                    f" {name!r}, which is no name of a class"
+                )
+        self._shares[name] = self._shares.get(name, ZERO) + line.allowance_amount
+        return name
 
     def _tax_item(self, code: str) -> str:
         return (TAX_ITEM + code).strip()
@@ -213,16 +197,18 @@ class IifRows:
             self.tax_items.add(name)
             yield _row("INVITEM", name, "OTHC", self.accounts.tax, "N")
         address = [document.buyer.name, *document.buyer.address.splitlines()]
-        lines = [_cell(line) for line in address if line.strip()][:ADDRESS_LINES]
-        yield _row(
+        lines = [iif_cell(line) for line in address if line.strip()][:ADDRESS_LINES]
+        self._shares = {}
+        yield self._row(
             "TRNS",
+            "",
             _kind(document),
             _day(document.invoice_date),
             self.accounts.receivable,
             document.account_name.strip(),
             _money(document.total),
             document.invoice_number,
-            _cell(
+            iif_cell(
                 "; ".join(
                     f"corrects {each.number} of {each.invoice_date.isoformat()}"
                     for each in document.corrects
@@ -232,7 +218,7 @@ class IifRows:
             *lines,
             *([""] * (ADDRESS_LINES - len(lines))),
             _day(document.due_date),
-            _cell(document.po_number, 25),
+            iif_cell(document.po_number, 25),
         )
 
     def line(self, document: ClosedDocument, line: ClosedLine) -> str:
@@ -258,21 +244,22 @@ class IifRows:
             figures.unit_price,
             self.accounts.item,
             line.service_to,
+            self._class_of(document, line),
         )
 
     def end(self, document: ClosedDocument) -> Iterator[str]:
         """Yield our side of allowances and tax, and the end of the document."""
-        for allowance in document.allowances:
-            percent = "" if allowance.percent is None else f" {plain(allowance.percent)} %"
+        for class_name, memo, amount in self._allowances(document):
             yield self._split(
                 document,
                 self.accounts.income,
-                -allowance.amount,
-                f"{allowance.name}{percent} of {_money(allowance.base)}",
-                Decimal(1) if allowance.amount < 0 else Decimal(-1),
-                abs(allowance.amount),
+                -amount,
+                memo,
+                Decimal(1) if amount < 0 else Decimal(-1),
+                abs(amount),
                 self.accounts.item,
                 document.invoice_date,
+                class_name,
             )
         for each in document.tax_totals:
             if each.tax:
@@ -290,6 +277,18 @@ class IifRows:
                 )
         yield _row("ENDTRNS")
 
+    def _allowances(self, document: ClosedDocument) -> Iterator[tuple[str, str, Decimal]]:
+        """Yield class, text and amount of the lines of discounts and surcharges."""
+        texts = []
+        for each in document.allowances:
+            percent = "" if each.percent is None else f" {plain(each.percent)} %"
+            texts.append(f"{each.name}{percent}")
+            if self.classes is None:
+                yield "", f"{texts[-1]} of {_money(each.base)}", each.amount
+        for class_name, amount in sorted(self._shares.items()):
+            if amount:
+                yield class_name, ", ".join(dict.fromkeys(texts)), amount
+
     def _split(
         self,
         document: ClosedDocument,
@@ -300,16 +299,18 @@ class IifRows:
         price: Decimal,
         item: str,
         served: date,
+        class_name: str = "",
     ) -> str:
-        return _row(
+        return self._row(
             "SPL",
+            class_name,
             _kind(document),
             _day(document.invoice_date),
             account,
             "",
             _money(amount),
             document.invoice_number,
-            _cell(memo),
+            iif_cell(memo),
             plain(quantity),
             plain(price),
             item,

@@ -273,7 +273,9 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
         (row,) = await biller.rows(
             "SELECT batch_id FROM invoicer.batch ORDER BY generated_at DESC LIMIT 1"
         )
-        (documents,) = [page async for page in closed_documents(connection, row.batch_id)]
+        (documents,) = [
+            page async for page in closed_documents(connection, {"batch_id": row.batch_id})
+        ]
         lines = [line async for _, line in closed_lines(connection, documents)]
     (document,) = documents
     corrected = [(each.number, str(each.invoice_date)) for each in document.corrects]

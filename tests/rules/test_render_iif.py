@@ -8,7 +8,8 @@ import pytest
 
 from shared.errors import Refused
 from shared.money import rounded
-from shared.render.iif import ENCODING, Accounts, IifRows, problems
+from shared.render.iif import IifRows, problems
+from shared.render.iif_names import ENCODING, Accounts
 from shared.terms import ClosedDocument, ClosedLine, Party
 from tests.rules.test_render import a_credit_note, a_document, a_line
 

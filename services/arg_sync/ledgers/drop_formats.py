@@ -33,6 +33,7 @@ from shared.render import (
     ubl_file,
 )
 from shared.render.csv import safe_text
+from shared.render.iif_names import ENCODING, Accounts
 from shared.terms import ClosedDocument, ClosedLine
 
 FileFormat = Literal["csv", "xlsx", "ubl", "pdf", "iif"]
@@ -107,7 +108,7 @@ class Writer:
     columns: tuple[Column, ...] | None
     separator: str
     country: str
-    accounts: iif.Accounts
+    accounts: Accounts
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> "Writer":
@@ -130,7 +131,7 @@ class Writer:
                 " name a column file in `columns`, or leave separator out"
             )
         try:
-            accounts = iif.Accounts.named(filter(None, (settings.get("accounts") or "").split(";")))
+            accounts = Accounts.named(filter(None, (settings.get("accounts") or "").split(";")))
         except Refused as refused:
             raise ValueError(f"accounts: {refused.message}; {refused.fix}") from refused
         return cls(
@@ -201,7 +202,7 @@ class Writer:
             text += rows.begin(one.document)
             text += [rows.line(one.document, each.line) for each in one.lines]
             text += rows.end(one.document)
-        return "".join(text).encode(iif.ENCODING)
+        return "".join(text).encode(ENCODING)
 
     def _ubl(self, one: DroppedDocument) -> bytes:
         with tempfile.TemporaryDirectory() as folder:

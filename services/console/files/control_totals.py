@@ -57,7 +57,7 @@ async def check_documents(
     if file_format in ("csv", "xlsx"):
         return
     found: list[str] = []
-    async for documents in closed_documents(connection, batch["batch_id"]):
+    async for documents in closed_documents(connection, batch):
         for document in documents:
             found += _problems(document, file_format, country)
     if found:

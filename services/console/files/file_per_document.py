@@ -70,7 +70,7 @@ async def save_documents(
     totals, names, taken = ControlTotals(), [], set[str]()
     with temporary_folder(target) as folder:
         async with _Rendering() as rendering:
-            async for documents in closed_documents(connection, batch["batch_id"]):
+            async for documents in closed_documents(connection, batch):
                 for document in documents:
                     name = safe_name(
                         document.invoice_number, str(document.invoice_id), suffix, taken
@@ -134,7 +134,7 @@ class _Rendering:
 async def _require_fonts(connection: ReadConnection, batch: Row) -> None:
     """Refuses a batch, before anything is written, with text that no font has; names each."""
     invoices: dict[str, str] = {}
-    async for documents in closed_documents(connection, batch["batch_id"]):
+    async for documents in closed_documents(connection, batch):
         for document in documents:
             async with aclosing(closed_lines(connection, [document])) as lines:
                 listed = [line async for _, line in lines]

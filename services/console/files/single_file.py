@@ -1,15 +1,18 @@
-"""Formats that hold a whole batch in one file: CSV, XLSX, and IIF (one file per currency).
+"""Formats that hold a whole batch in one file: CSV, XLSX, IIF, and CSV by a layout.
 
 Lines are streamed; none is kept in memory.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
 from services.console.files.control_totals import ANNOUNCED, Saved, compare_totals
 from services.console.files.paths import (
+    UNSAFE,
     Progress,
     absolute_path,
     file_path,
@@ -20,7 +23,10 @@ from services.console.queries.closed_documents import closed_documents, closed_l
 from services.console.queries.snapshot import ReadConnection, Row
 from shared.errors import Refused
 from shared.render import CSV_HEADER, ControlTotals, csv_row
-from shared.render.iif import ENCODING, Accounts, IifRows
+from shared.render.iif import IifRows
+from shared.render.iif_names import ENCODING, Accounts, Classes
+from shared.render.layout import Layout
+from shared.render.layout_csv import LayoutRows
 from shared.stored import decimal_of
 from shared.terms import ClosedDocument, ClosedLine
 
@@ -45,7 +51,7 @@ async def write_batch(
     totals.
     """
     totals = ControlTotals()
-    async for documents in closed_documents(connection, batch["batch_id"]):
+    async for documents in closed_documents(connection, batch):
         waiting = iter(documents)
         current: ClosedDocument | None = None
         async with aclosing(closed_lines(connection, documents)) as lines:
@@ -128,64 +134,114 @@ async def save_xlsx(
     return Saved(target, 1, totals)
 
 
-class _Iif:
-    """One file per currency, each opened with its first document."""
+class FileRows(Protocol):
+    """The rows of one file, as text: its opening, and what each document and line adds."""
 
-    def __init__(self, files: ExitStack, folder: Path, batch_id: str, accounts: Accounts) -> None:
-        self.files, self.folder, self.batch_id, self.accounts = files, folder, batch_id, accounts
-        self.open: dict[str, tuple[TextIO, IifRows]] = {}
+    def opening(self) -> Iterable[str]:
+        """The first rows; what they list is known when all documents are written."""
 
-    def _file(self, currency: str) -> tuple[TextIO, IifRows]:
-        if currency not in self.open:
-            file = self.files.enter_context(
-                (self.folder / self.name(currency)).open("w", encoding=ENCODING, newline="")
-            )
-            self.open[currency] = (file, IifRows(self.accounts))
-            file.writelines(self.open[currency][1].opening())
-        return self.open[currency]
+    def begin(self, document: ClosedDocument) -> Iterable[str]:
+        """The first rows of a document."""
 
-    def name(self, currency: str) -> str:
-        return f"{self.batch_id}-{currency}.iif"
+    def line(self, document: ClosedDocument, line: ClosedLine) -> str:
+        """The rows of a line."""
+
+    def end(self, document: ClosedDocument) -> Iterable[str]:
+        """The last rows of a document."""
+
+    def require_no_problem(self) -> None:
+        """Refuses the file if a row of it does not fit its format."""
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """Files of rows: one in all, or one per currency where a file says none (`by_currency`)."""
+
+    name: str
+    suffix: str
+    encoding: str
+    by_currency: bool
+    rows: Callable[[], FileRows]
+
+
+def iif_format(accounts: Accounts, classes: Classes | None) -> TextFormat:
+    """IIF with these names of accounts and classes."""
+    return TextFormat("IIF", ".iif", ENCODING, True, lambda: IifRows(accounts, classes))
+
+
+def layout_format(layout: Layout) -> TextFormat:
+    """CSV as a layout says."""
+    return TextFormat(
+        "CSV", ".csv", layout.encoding, layout.one_currency, lambda: LayoutRows(layout)
+    )
+
+
+class _Text:
+    """Writes the files of a text format, each begun with its first document.
+
+    Rows go to a draft, and at the end behind the opening: an opening lists what the rows use.
+    """
+
+    def __init__(self, files: ExitStack, folder: Path, form: TextFormat) -> None:
+        self.files, self.folder, self.form = files, folder, form
+        self.drafts: dict[str, tuple[TextIO, FileRows]] = {}
+
+    def _draft(self, document: ClosedDocument) -> tuple[TextIO, FileRows]:
+        key = document.currency if self.form.by_currency else ""
+        if key not in self.drafts:
+            path, encoding = self.folder / f"{key}.rows", self.form.encoding.removesuffix("-sig")
+            file = self.files.enter_context(path.open("w", encoding=encoding, newline=""))
+            self.drafts[key] = (file, self.form.rows())
+        return self.drafts[key]
 
     def begin(self, document: ClosedDocument) -> None:
-        file, rows = self._file(document.currency)
+        file, rows = self._draft(document)
         file.writelines(rows.begin(document))
 
     def line(self, document: ClosedDocument, line: ClosedLine) -> None:
-        file, rows = self._file(document.currency)
+        file, rows = self._draft(document)
         file.write(rows.line(document, line))
 
     def end(self, document: ClosedDocument) -> None:
-        file, rows = self._file(document.currency)
+        file, rows = self._draft(document)
         file.writelines(rows.end(document))
 
+    def complete(self, stem: str) -> list[str]:
+        """Writes the files; returns their names, in the order of the currencies."""
+        names = []
+        for key, (draft, rows) in sorted(self.drafts.items()):
+            rows.require_no_problem()
+            draft.close()
+            names.append("-".join(filter(None, (stem, key))) + self.form.suffix)
+            with (self.folder / names[-1]).open("wb") as file, open(draft.name, "rb") as body:
+                file.write("".join(rows.opening()).encode(self.form.encoding))
+                shutil.copyfileobj(body, file)
+        return names
 
-async def save_iif(
-    connection: ReadConnection,
-    batch: Row,
-    path: Path,
-    progress: Progress | None,
-    accounts: Accounts,
+
+async def save_text(
+    connection: ReadConnection, batch: Row, path: Path, progress: Progress | None, form: TextFormat
 ) -> Saved:
-    """Writes a batch as IIF: one file, or a folder with one file per currency, because an IIF
-    file has no currency.
-    """
+    """Writes a batch in a text format: one file, or a folder with one file per currency."""
+    stem = UNSAFE.sub("-", batch.get("invoice_number") or batch["batch_id"])
     target = absolute_path(path)
+    into_folder = form.by_currency and (target.is_dir() or not target.suffix)
+    if not into_folder:
+        target = file_path(path, stem + form.suffix, form.name)
     currencies = sorted(each["currency"] for each in batch["totals"])
-    into_folder = target.is_dir() or not target.suffix
-    if not into_folder and len(currencies) > 1:
+    if form.by_currency and not into_folder and len(currencies) > 1:
         raise Refused(
             "several_currencies",
-            f"batch {batch['batch_id']} has documents in {', '.join(currencies)}, and an IIF file"
-            " holds one currency",
+            f"batch {batch['batch_id']} has documents in {', '.join(currencies)}, and this"
+            f" {form.name} file holds one currency",
             "name a folder with --out: it gets one file per currency",
         )
     with temporary_folder(target) as folder:
         with ExitStack() as files:
-            writer = _Iif(files, folder, batch["batch_id"], accounts)
+            writer = _Text(files, folder, form)
             totals = await write_batch(connection, batch, writer, progress)
         compare_totals(batch, totals)
-        names = [writer.name(currency) for currency in sorted(writer.open)]
+        names = writer.complete(stem)
         if into_folder:
             move_all(folder, names, target)
         else:

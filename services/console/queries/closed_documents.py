@@ -1,12 +1,13 @@
-"""The closed documents of a batch, streamed: heads page by page, lines through a cursor.
+"""The closed documents of a batch, or one of them, streamed.
 
-So memory stays flat, however many documents a batch has.
+Heads are read page by page, lines through a cursor: memory stays flat, however many documents a
+batch has.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from services.console.queries.amounts import at_minor_unit
-from services.console.queries.snapshot import ReadConnection, fetch, with_positions
+from services.console.queries.snapshot import ReadConnection, Row, fetch, with_positions
 from shared.stored import (
     HEAD_COLUMNS,
     LINE_COLUMNS,
@@ -24,6 +25,7 @@ HEADS = f"""
   SELECT series, number, {", ".join(HEAD_COLUMNS)}
   FROM invoicer.console_invoice
   WHERE batch_id = :batch AND (series, number) > (:series, CAST(:number AS bigint))
+    AND (CAST(:only AS bigint) IS NULL OR invoice_id = :only)
   ORDER BY series, number LIMIT :most
 """
 CORRECTED = """
@@ -51,13 +53,22 @@ LINES = f"""
 
 
 async def closed_documents(
-    connection: ReadConnection, batch_id: str
+    connection: ReadConnection, batch: Row
 ) -> AsyncIterator[list[ClosedDocument]]:
-    """The documents of a batch without their lines, in the order of their numbers, page by page."""
+    """The documents of a batch without their lines, in the order of their numbers, page by page.
+
+    A row with an `invoice_id` means that document of the batch alone.
+    """
     series, number = "", -1
     while True:
         rows = await fetch(
-            connection, HEADS, batch=batch_id, series=series, number=number, most=HEADS_AT_ONCE
+            connection,
+            HEADS,
+            batch=batch["batch_id"],
+            only=batch.get("invoice_id"),
+            series=series,
+            number=number,
+            most=HEADS_AT_ONCE,
         )
         if not rows:
             return
