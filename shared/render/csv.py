@@ -62,6 +62,7 @@ class Echo:
     """A file that returns what is written: `csv.writer` yields each record as a string."""
 
     def write(self, text: str) -> str:
+        """Return the text."""
         return text
 
 

@@ -73,7 +73,7 @@ SPL = (
     "SERVICEDATE",
 )
 CLASS_AT = SPL.index("NAME") + 1
-"""Where the column CLASS stands in both heads, if there are classes."""
+"""The place of the column CLASS in both heads, if there are classes."""
 MOST_PROBLEMS = 20
 
 

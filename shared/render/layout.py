@@ -156,7 +156,7 @@ class _Reader:
             raise Refused(
                 "bad_layout",
                 f"{self.name}: {'; '.join([*self.problems[:MOST_PROBLEMS], *rest])}",
-                "correct the file; `backoffice layout fields` lists what a column may hold",
+                "correct the file; `backoffice layouts fields` lists what a column may hold",
                 problems=self.problems[:MOST_PROBLEMS],
             )
         return replace(settings, columns=read)

@@ -207,6 +207,22 @@ async def test_a_download_is_recorded(biller: Biller) -> None:
     assert answer["outcome"] == "accepted"
     (row,) = await biller.rows("SELECT batch_id, file_format, actor FROM invoicer.download")
     assert tuple(row) == (batch_id, "csv", "pat")
+    (batch,) = await biller.rows("SELECT downloads, downloaded_on FROM invoicer.console_batch")
+    number = (await biller.rows("SELECT invoice_number FROM invoicer.invoice"))[0].invoice_number
+    asked = {"batch_id": batch_id, "file_format": "csv", "layout": "sage.toml"}
+    assert (await biller.tell("record-download", invoice_number=number, **asked))[
+        "message"
+    ] == f"{number} was downloaded as csv by pat"
+    assert await biller.rows("SELECT downloads, downloaded_on FROM invoicer.console_batch") == [
+        batch
+    ], "a document of it is not the batch"
+    rows = await biller.rows(
+        "SELECT layout, invoice_number FROM invoicer.console_download ORDER BY downloaded_at"
+    )
+    assert [tuple(row) for row in rows] == [(None, None), ("sage.toml", number)]
+    assert (await biller.tell("record-download", invoice_number="INV-X", **asked))[
+        "code"
+    ] == "no_such_batch"
     assert (await biller.tell("record-download", batch_id="B-0", file_format="csv"))[
         "code"
     ] == "no_such_batch"

@@ -12,8 +12,9 @@ from pypdf import PdfReader
 
 from services.console import files
 from services.console.files import merging
-from services.console.queries import batches
+from services.console.queries import batches, invoices
 from shared.errors import Refused
+from shared.render.layout import read_layout
 from tests.fault_injection import RowInserter
 from tests.handlers.test_console_reads import Insert, Read, insert, read, sample_data
 
@@ -87,6 +88,76 @@ async def test_a_file_that_does_not_add_up_is_not_kept(
         with pytest.raises(Refused, match="control_totals_differ"):
             await read(work)
     assert os.listdir(tmp_path) == []
+
+
+SIMPLE = b"""
+rows = "tax"
+dates = "%d/%m/%Y"
+encoding = "utf-8-sig"
+[[column]]
+heading = "No."
+field = "invoice_number"
+[[column]]
+field = "invoice_date"
+[[column]]
+field = "row_total"
+"""
+BOM = "\ufeff"
+
+
+async def test_a_layout_is_written_by_batch_and_by_document(
+    read: Read, insert: Insert, tmp_path: Path
+) -> None:
+    """The rows of a batch are those of its documents; a document has its own totals and no other
+    row, in every format; downloaded again, the bytes are the same.
+    """
+    await insert(sample_data)
+    layout = read_layout(SIMPLE, "simple.toml")
+
+    async def by_batch(connection: Any) -> files.Saved:
+        batch = await batches.batch(connection, "B-1")
+        return await files.save(connection, batch, "csv", tmp_path / "b.csv", layout=layout)
+
+    async def by_number(
+        connection: Any, number: str, name: str, file_format: files.FileFormat = "csv"
+    ) -> files.Saved:
+        one = await invoices.one_document(connection, number)
+        chosen = layout if file_format == "csv" else None
+        return await files.save(connection, one, file_format, tmp_path / name, layout=chosen)
+
+    await read(by_batch)
+    rows = ["INV-000007,31/03/2026,4355.00", "INV-000008,31/03/2026,-108.88"]
+    heading = f"{BOM}No.,invoice_date,row_total"
+    text = (tmp_path / "b.csv").read_bytes().decode()
+    assert text == "".join(f"{row}\r\n" for row in (heading, *rows))
+    for name in ("one.csv", "again.csv"):
+        saved = await read(lambda at, name=name: by_number(at, "INV-000008", name))
+        assert (saved.totals.documents, saved.totals.lines) == (1, 1)
+        assert (tmp_path / name).read_bytes().decode() == f"{heading}\r\n{rows[1]}\r\n"
+    await read(lambda at: by_number(at, "INV-000007", "7.xlsx", "xlsx"))
+    await read(lambda at: by_number(at, "INV-000007", "7.pdf", "pdf"))
+    assert "INV-000007" in PdfReader(tmp_path / "7.pdf").pages[0].extract_text()
+    with pytest.raises(Refused, match="unknown_invoice"):
+        await read(lambda at: by_number(at, "INV-000009", "no.csv"))
+
+
+async def test_a_layout_that_does_not_fit_leaves_no_file(
+    read: Read, insert: Insert, tmp_path: Path
+) -> None:
+    """Two currencies need a folder where no column says which; a value without a word is named."""
+    await insert(sample_data)
+
+    async def save(connection: Any, column: str, name: str) -> files.Saved:
+        layout = read_layout(f"[[column]]\n{column}".encode(), "l.toml")
+        batch = await batches.batch(connection, "B-1")
+        return await files.save(connection, batch, "csv", tmp_path / name, layout=layout)
+
+    with pytest.raises(Refused, match="not_in_this_layout") as refused:
+        await read(lambda at: save(at, 'field = "tax_code"\nvalues = {A = "1"}', "b.csv"))
+    assert refused.value.message.startswith("INV-000007 line 1, column 1 (tax_code): ")
+    assert os.listdir(tmp_path) == []
+    assert (await read(lambda at: save(at, 'field = "row_net"', "folder"))).files == 1
+    assert os.listdir(tmp_path / "folder") == ["B-1-USD.csv"]
 
 
 async def test_pdf_is_saved_to_the_named_path(read: Read, insert: Insert, tmp_path: Path) -> None:

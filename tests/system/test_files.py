@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import openpyxl
 import pytest
@@ -23,6 +23,7 @@ from services.console import files
 from services.console.queries import batches
 from services.console.queries.snapshot import open_snapshot
 from shared.errors import Refused
+from shared.render.layout import read_layout
 from tests.builders import realization_line
 from tests.conftest import EngineOf
 from tests.fault_injection import InvoiceLine, RowInserter
@@ -46,6 +47,8 @@ MORE_MEMORY_KB = 8_000
 """So much more may a long document take than a short one: buffers, not lines (its UBL alone has
 18 MB).
 """
+
+FORMATS = (*files.FORMATS, "layout")
 
 Insert = Callable[[Callable[[RowInserter], Awaitable[Any]]], Awaitable[Any]]
 
@@ -143,21 +146,36 @@ async def a_long_document(inserter: RowInserter, batch_id: str, number: int, lin
     await inserter.close_batch(batch_id)
 
 
-def saved(database: str, batch_id: str, file_format: files.FileFormat, place: Path) -> files.Saved:
-    """The files of a batch at that place."""
+LAYOUT = b"""
+signs = "row"
+[[column]]
+field = "invoice_number"
+[[column]]
+field = "row_type"
+[[column]]
+field = "currency"
+[[column]]
+field = "row_net"
+[[column]]
+field = "row_tax"
+"""
+
+
+def saved(database: str, batch_id: str, name: str, place: Path) -> files.Saved:
+    """The files of a batch at that place; `layout` is a CSV by the layout above."""
 
     async def run() -> files.Saved:
         async with open_snapshot(database) as connection:
-            return await files.save(
-                connection, await batches.batch(connection, batch_id), file_format, place
-            )
+            batch = await batches.batch(connection, batch_id)
+            if name == "layout":
+                layout = read_layout(LAYOUT, name)
+                return await files.save(connection, batch, "csv", place, layout=layout)
+            return await files.save(connection, batch, cast("files.FileFormat", name), place)
 
     return asyncio.run(run())
 
 
-async def take(
-    database: str, file_format: files.FileFormat, place: Path, batch_id: str = "B-1"
-) -> files.Saved:
+async def take(database: str, file_format: str, place: Path, batch_id: str = "B-1") -> files.Saved:
     """The same, from a test that runs on a loop."""
     return await asyncio.to_thread(saved, database, batch_id, file_format, place)
 
@@ -210,6 +228,19 @@ async def test_every_format_adds_up_to_the_batch(
         for name in BATCH
     } == BATCH
 
+    await take(database, "layout", tmp_path / "l.csv")
+    with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    turned = {"invoice": 1, "credit-note": -1}
+    assert {
+        name: sum(
+            turned[row["row_type"]] * (Decimal(row["row_net"]) + Decimal(row["row_tax"]))
+            for row in rows
+            if row["currency"] == name
+        )
+        for name in BATCH
+    } == BATCH
+
     await take(database, "xlsx", tmp_path / "b.xlsx")
     control = list(
         openpyxl.load_workbook(tmp_path / "b.xlsx", data_only=True)["control totals"].iter_rows(
@@ -252,6 +283,7 @@ async def test_downloaded_again_the_bytes_are_the_same(
     await insert(a_batch)
     places = {
         "csv": "b.csv",
+        "layout": "l.csv",
         "xlsx": "b.xlsx",
         "iif": "iif",
         "ubl": "ubl.zip",
@@ -260,22 +292,22 @@ async def test_downloaded_again_the_bytes_are_the_same(
     }
 
     async def all_bytes(folder: Path) -> dict[str, bytes]:
-        for file_format in files.FORMATS:
+        for file_format in FORMATS:
             await take(database, file_format, folder / places[file_format])
         return contents(folder)
 
     first = await all_bytes(tmp_path / "first")
     await asyncio.sleep(2.1)  # the clock of a .zip has steps of two seconds
     assert await all_bytes(tmp_path / "second") == first
-    assert len(first) == 7
+    assert len(first) == 8
 
 
 FAULT = "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id = 'T-2'"
 
 
-@pytest.mark.parametrize("file_format", files.FORMATS)
+@pytest.mark.parametrize("file_format", FORMATS)
 async def test_a_file_that_does_not_add_up_is_not_kept(
-    database: str, insert: Insert, tmp_path: Path, file_format: files.FileFormat
+    database: str, insert: Insert, tmp_path: Path, file_format: str
 ) -> None:
     """A cent off on a line, and no format leaves a file or a draft behind."""
     await insert(a_batch)
@@ -323,10 +355,15 @@ from services.console.queries import batches
 from services.console import files
 from services.console.queries.snapshot import open_snapshot
 
-async def save(database, batch_id, file_format, place):
+async def save(database, batch_id, file_format, place, layout):
+    options = {}
+    if file_format == "layout":
+        file_format, options["layout"] = "csv", files.layout_in(Path(layout))
+    if file_format == "iif":
+        options["classes"] = files.Classes.named("item_id", ["=Temporary"])
     async with open_snapshot(database) as connection:
         batch = await batches.batch(connection, batch_id)
-        await files.save(connection, batch, file_format, Path(place))
+        await files.save(connection, batch, file_format, Path(place), **options)
 
 asyncio.run(save(*sys.argv[1:]))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
@@ -365,6 +402,7 @@ async def test_a_long_document_streams(database: str, insert: Insert, tmp_path: 
             batch_id,
             file_format,
             str(tmp_path / f"{batch_id}.{file_format}"),
+            str(tmp_path / "layout.toml"),
         ]
         return int(
             subprocess.run(
@@ -372,11 +410,12 @@ async def test_a_long_document_streams(database: str, insert: Insert, tmp_path: 
             ).stdout
         )
 
+    (tmp_path / "layout.toml").write_bytes(LAYOUT)
     for batch_id in ("B-short", "B-long"):
         (tmp_path / f"{batch_id}.ubl").mkdir()
     peaks = {
         each: (peak("B-short", each), peak("B-long", each))
-        for each in ("csv", "xlsx", "iif", "ubl")
+        for each in ("csv", "layout", "xlsx", "iif", "ubl")
     }
     more = {file_format: long - short for file_format, (short, long) in peaks.items()}
     print(f"memory in KB for {A_SHORT_DOCUMENT} and for {A_LONG_DOCUMENT} lines: {peaks}")

@@ -23,6 +23,7 @@ MODULES = {
     "assignments": ("assignments",),
     "retainers": ("retainers",),
     "templates": ("template",),
+    "layouts": ("layouts",),
     "opening": ("opening", "export"),
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),

@@ -2,8 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +14,19 @@ from services.console.cli.batch_tables import (
     with_hours,
 )
 from services.console.cli.command import Run, command
+from services.console.cli.downloads import (
+    DOWNLOADS,
+    AccountNames,
+    ClassField,
+    ClassNames,
+    Country,
+    Format,
+    LayoutFile,
+    Merged,
+    Out,
+    Wanted,
+    download_files,
+)
 from services.console.cli.lines import read_pending, show_pending
 from services.console.cli.options import (
     LONG_SECONDS,
@@ -27,15 +39,11 @@ from services.console.cli.options import (
     Limit,
     MissingTimesheets,
     Workers,
-    must_be_one_of,
     option,
     parsed,
     read_date,
 )
-from services.console.cli.output import Column, fact, finish
-
-if TYPE_CHECKING:
-    from services.console.files import FileFormat, Saved
+from services.console.cli.output import Column, fact
 
 app = typer.Typer(help="Batches: invoices and credit notes made together.", no_args_is_help=True)
 BATCHES = [
@@ -51,12 +59,6 @@ BATCHES = [
     Column("generated_at", "generated"),
     Column("downloaded_on", "downloaded on"),
 ]
-DOWNLOADS = [
-    Column("downloaded_at", "downloaded on"),
-    Column("file_format", "format"),
-    Column("actor"),
-]
-FORMATS = ("csv", "xlsx", "iif", "ubl", "pdf", "pdfa")
 BATCH = (
     "batch_id",
     "billing_company",
@@ -195,128 +197,25 @@ def show_batch(
 def download(
     run: Run,
     batch_id: Annotated[str, typer.Argument(metavar="ID")],
-    file_format: Annotated[
-        str,
-        typer.Option(
-            "--format", metavar="|".join(FORMATS), help="pdfa: PDF/A-3 with the e-invoice inside."
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="PATH",
-            help="CSV, XLSX, IIF: a file. UBL, PDF: a folder, a .zip, or one document's file.",
-        ),
-    ],
-    country: Annotated[
-        str,
-        option(
-            "UBL, PDFA: country of parties whose address names none.", "--country", metavar="XX"
-        ),
-    ] = "",
-    merged: Annotated[
-        bool, typer.Option("--merged", help="PDF: join all documents into one file to print.")
-    ] = False,
-    account: Annotated[
-        list[str] | None,
-        option(
-            "IIF: names of the accounts receivable, income, tax and item.",
-            "--account",
-            metavar="KEY=NAME",
-        ),
-    ] = None,
+    file_format: Format,
+    out: Out,
+    country: Country = "",
+    merged: Merged = False,
+    account: AccountNames = None,
+    class_field: ClassField = "",
+    class_name: ClassNames = None,
+    layout: LayoutFile = None,
 ) -> None:
     """Write the files of a batch, compare their totals with the batch, and record the download.
 
     The same batch gives the same bytes.
     """
-    chosen = cast("FileFormat", file_format.lower())
-    must_be_one_of(FORMATS, chosen, "--format")
-    _check_options(chosen, country, merged=merged)
-    names = account or []
-    batch, saved = _save(run, batch_id, chosen, out, country.upper(), names, merged=merged)
-    recorded = run.new_command(
-        "record-download",
-        billing_company=batch["billing_company"],
-        batch_id=batch_id,
-        file_format=chosen,
+    from services.console.queries.batches import batch
+
+    wanted = Wanted(
+        file_format.lower(), out, country, account, class_field, class_name, layout, merged
     )
-    (result,) = run.send_all([recorded])
-    totals = _control_totals(saved)
-    run.document(
-        {
-            "batch_id": batch_id,
-            "format": chosen,
-            "path": saved.path,
-            "files": saved.files,
-            "totals": totals,
-            "recorded": result.model_dump(mode="json"),
-        }
-    )
-    run.table(totals, TOTALS, title="control totals: equal to the batch and to its documents")
-    run.say(f"{saved.files:,} file{'' if saved.files == 1 else 's'}: {saved.path}")
-    if result.outcome == "refused":
-        run.no(
-            result.code,
-            f"the files are complete, but the download was not recorded: {result.message}",
-            result.fix,
-        )
-
-
-def _check_options(file_format: str, country: str, *, merged: bool) -> None:
-    """Wrong use if an option does not fit the format."""
-    if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
-        raise typer.BadParameter(
-            f"{country!r} is not a country code of two characters", param_hint="--country"
-        )
-    if merged and file_format != "pdf":
-        raise typer.BadParameter("only --format pdf can be merged", param_hint="--merged")
-
-
-def _save(
-    run: Run,
-    batch_id: str,
-    file_format: "FileFormat",
-    out: Path,
-    country: str,
-    accounts: list[str],
-    *,
-    merged: bool,
-) -> "tuple[dict[str, Any], Saved]":
-    from services.console.addresses import find_addresses
-    from services.console.files import Accounts, save
-    from services.console.queries.batches import batch as read_batch
-    from services.console.queries.snapshot import open_snapshot
-
-    async def work() -> "tuple[dict[str, Any], Saved]":
-        async with open_snapshot(find_addresses(run.data).database_url) as connection:
-            batch = await read_batch(connection, batch_id)
-            names = Accounts.named(accounts)
-            with run.progress(f"writing {file_format}") as progress:
-                return batch, await save(
-                    connection,
-                    batch,
-                    file_format,
-                    out,
-                    progress,
-                    country=country,
-                    accounts=names,
-                    merged=merged,
-                )
-
-    return finish(work())
-
-
-def _control_totals(saved: "Saved") -> list[dict[str, Any]]:
-    from shared.money import plain
-
-    names = ("documents", "lines", "net", "tax", "total")
-    return [
-        {"currency": currency, "quantity": Decimal(plain(each.quantity))}
-        | {name: getattr(each, name) for name in names}
-        for currency, each in sorted(saved.totals.by_currency.items())
-    ]
+    download_files(run, lambda connection: batch(connection, batch_id), wanted)
 
 
 def _numbers(row: dict[str, Any]) -> str:

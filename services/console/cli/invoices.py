@@ -1,5 +1,5 @@
-"""`backoffice invoices search|show` and `numbers`: closed documents, and the gap certificate of
-their numbers.
+"""`backoffice invoices search|show|download` and `numbers`: closed documents, and the gap
+certificate of their numbers.
 """
 
 from datetime import date
@@ -8,8 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.batches import DOWNLOADS
 from services.console.cli.command import Run, command
+from services.console.cli.downloads import (
+    DOWNLOADS,
+    AccountNames,
+    ClassField,
+    ClassNames,
+    Country,
+    Format,
+    LayoutFile,
+    Out,
+    Wanted,
+    download_files,
+)
 from services.console.cli.explaining import HISTORY
 from services.console.cli.options import (
     AccountName,
@@ -245,6 +256,31 @@ def show(
     run.table(found["payments"], PAYMENTS, title="payments")
     run.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
     run.table(found["history"], HISTORY, title="history")
+
+
+@command(app, sends=True)
+def download(
+    run: Run,
+    number: Annotated[str, typer.Argument(metavar="NUMBER")],
+    file_format: Format,
+    out: Out,
+    billing_company: AnyCompany = None,
+    country: Country = "",
+    account: AccountNames = None,
+    class_field: ClassField = "",
+    class_name: ClassNames = None,
+    layout: LayoutFile = None,
+) -> None:
+    """Write the files of one document, compare their totals with it, and record the download.
+
+    The same document gives the same bytes.
+    """
+    from services.console.queries.invoices import one_document
+
+    wanted = Wanted(file_format.lower(), out, country, account, class_field, class_name, layout)
+    download_files(
+        run, lambda connection: one_document(connection, number, billing_company), wanted
+    )
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.console.files.paths import Progress
 from services.console.files.single_file import (
     iif_format,
     layout_format,
+    layout_in,
     save_csv,
     save_text,
     save_xlsx,
@@ -26,7 +27,7 @@ from shared.render.layout import Layout
 FileFormat = Literal["csv", "xlsx", "iif", "ubl", "pdf", "pdfa"]
 FORMATS: tuple[FileFormat, ...] = ("csv", "xlsx", "iif", "ubl", "pdf", "pdfa")
 
-__all__ = ["FORMATS", "Accounts", "Classes", "FileFormat", "Progress", "Saved", "save"]
+__all__ = ["FORMATS", "Accounts", "Classes", "FileFormat", "Progress", "Saved", "layout_in", "save"]
 
 
 async def save(

@@ -25,7 +25,7 @@ from shared.errors import Refused
 from shared.render import CSV_HEADER, ControlTotals, csv_row
 from shared.render.iif import IifRows
 from shared.render.iif_names import ENCODING, Accounts, Classes
-from shared.render.layout import Layout
+from shared.render.layout import MOST_BYTES, Layout, read_layout
 from shared.render.layout_csv import LayoutRows
 from shared.stored import decimal_of
 from shared.terms import ClosedDocument, ClosedLine
@@ -174,6 +174,17 @@ def layout_format(layout: Layout) -> TextFormat:
     return TextFormat(
         "CSV", ".csv", layout.encoding, layout.one_currency, lambda: LayoutRows(layout)
     )
+
+
+def layout_in(file: Path) -> Layout:
+    """The layout in a file. Raises `Refused` with all that is wrong with it."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror or error}"
+        raise Refused("bad_layout", message, "name another file") from error
+    return read_layout(content, file.name)
 
 
 class _Text:

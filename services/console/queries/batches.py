@@ -86,7 +86,8 @@ async def batch_downloads(connection: ReadConnection, batch_id: str) -> list[Row
     """Who downloaded the files of a batch, and when."""
     return await fetch(
         connection,
-        "SELECT file_format, actor, downloaded_at FROM invoicer.console_download"
+        "SELECT file_format, layout, invoice_number, actor, downloaded_at"
+        " FROM invoicer.console_download"
         " WHERE batch_id = :id ORDER BY downloaded_at",
         id=batch_id,
     )

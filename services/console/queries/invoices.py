@@ -109,6 +109,23 @@ async def invoice(
     return with_money(row | objects, *AMOUNTS)
 
 
+async def one_document(
+    connection: ReadConnection, invoice_number: str, billing_company: str | None = None
+) -> Row:
+    """One document as a batch of itself: what its files are made of and compared with.
+
+    Refused as `invoice` is.
+    """
+    found = await invoice(connection, invoice_number, billing_company)
+    names = ("batch_id", "billing_company", "invoice_id", "invoice_number")
+    totals = {name: found[name] for name in ("currency", "net", "tax", "total")}
+    return {name: found[name] for name in names} | {
+        "documents": 1,
+        "generated_at": found["closed_at"],
+        "totals": [totals | {"documents": 1, "lines": found["line_count"]}],
+    }
+
+
 async def invoice_lines(connection: ReadConnection, invoice_id: int, limit: int = 200) -> list[Row]:
     """The lines of a document, at most `limit`."""
     rows = await fetch(connection, SQL["invoice_lines"], id=invoice_id, most=limit)

@@ -135,9 +135,14 @@ class CreditInvoice(InvoicerCommand):
 
 
 class RecordDownload(InvoicerCommand):
-    """Record who downloaded a batch, and in which format."""
+    """Record who downloaded a batch, or one document of it, and in which format.
+
+    `layout`: the name of the file that said how a CSV looks.
+    """
 
     command: Literal["record-download"] = "record-download"
     billing_company: Identifier
     batch_id: Identifier
     file_format: Literal["csv", "pdf", "xlsx", "iif", "ubl", "pdfa"]
+    invoice_number: Identifier | None = None
+    layout: Name | None = None

@@ -353,10 +353,14 @@ CREATE TABLE invoicer.preview_line (
   reason text,
   PRIMARY KEY (preview_id, pay_line_id));
 
+-- Downloads of a batch, or of one of its documents (`invoice_number`). `layout`: the name of the
+-- file that said how a CSV looks.
 CREATE TABLE invoicer.download (
   batch_id text NOT NULL,
   command_id text NOT NULL,
   file_format text NOT NULL,
+  layout text,
+  invoice_number text,
   actor text NOT NULL,
   downloaded_at timestamptz NOT NULL,
   PRIMARY KEY (batch_id, command_id));

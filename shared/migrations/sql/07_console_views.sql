@@ -217,12 +217,14 @@ CREATE VIEW invoicer.console_batch AS
       b.last_number, b.documents, b.line_count,
          b.totals, b.actor, b.reason, b.generated_at, b.command_id,
          (SELECT max(d.downloaded_at) FROM invoicer.download d
-             WHERE d.batch_id = b.batch_id) AS downloaded_on,
-         (SELECT count(*) FROM invoicer.download d WHERE d.batch_id = b.batch_id) AS downloads
+             WHERE d.batch_id = b.batch_id AND d.invoice_number IS NULL) AS downloaded_on,
+         (SELECT count(*) FROM invoicer.download d
+             WHERE d.batch_id = b.batch_id AND d.invoice_number IS NULL) AS downloads
   FROM invoicer.batch b;
--- Downloads of the files of a batch.
-CREATE VIEW invoicer.console_download AS SELECT batch_id, file_format, actor, downloaded_at
-    FROM invoicer.download;
+-- Downloads of the files of a batch, or of one of its documents.
+CREATE VIEW invoicer.console_download AS
+  SELECT batch_id, file_format, layout, invoice_number, actor, downloaded_at
+  FROM invoicer.download;
 -- Debtors that a batch parked, with the reason and the batch that billed them since.
 CREATE VIEW invoicer.console_parked_debtor AS
   SELECT batch_id, account_name, code, message, ids, billed_in_batch FROM invoicer.parked_debtor;

@@ -12,15 +12,17 @@ from shared.events.commands import RecordDownload
 
 
 async def on_record_download(connection: AsyncConnection, command: RecordDownload) -> Answer:
-    """Record that a batch was downloaded."""
+    """Record that a batch was downloaded, or one document of it."""
     if not await downloads.add_download(connection, command):
         raise Refused(
             "no_such_batch",
-            f"{command.billing_company} has no batch {command.batch_id}",
+            f"{command.billing_company} has no batch {command.batch_id}"
+            + (f" with {command.invoice_number}" if command.invoice_number else ""),
             "see `backoffice batch list`",
         )
+    what = command.invoice_number or f"batch {command.batch_id}"
     return Answer(
-        f"batch {command.batch_id} was downloaded as {command.file_format} by {command.actor}",
+        f"{what} was downloaded as {command.file_format} by {command.actor}",
         subjects=[command.batch_id],
     )
 
