@@ -55,14 +55,15 @@ def test_each_page_says_what_happens_if_an_assumption_is_wrong(name: str) -> Non
 
 
 def test_a_setting_may_name_a_file_beside_the_settings(tmp_path: Path) -> None:
-    """Column files and keys stay files; a text with a space or a line end is the value itself."""
+    """Layouts and keys stay files; a text with a space or a line end is the value itself."""
     about = json.loads(described(adapter_specs()["file-drop"])["settings"])
-    (tmp_path / "columns.csv").write_text("column,value\nNo,invoice_number\n")
+    layout = '[[column]]\nfield = "invoice_number"\n'
+    (tmp_path / "layout.toml").write_text(layout)
     settings = tmp_path / "drop.json"
-    given = {"base_url": "in", "columns": "columns.csv", "host_key": "ssh-ed25519 AAAA"}
+    given = {"base_url": "in", "layout": "layout.toml", "host_key": "ssh-ed25519 AAAA"}
     settings.write_text(json.dumps(given))
     read = sealed_settings(settings, "drop", "file-drop", about, "")["settings"]
-    assert read == given | {"columns": "column,value\nNo,invoice_number\n"}
-    settings.write_text(json.dumps({"base_url": "in", "columns": "missing.csv"}))
-    with pytest.raises(typer.BadParameter, match=r"missing\.csv cannot be read"):
+    assert read == given | {"layout": layout}
+    settings.write_text(json.dumps({"base_url": "in", "layout": "missing.toml"}))
+    with pytest.raises(typer.BadParameter, match=r"missing\.toml cannot be read"):
         sealed_settings(settings, "drop", "file-drop", about, "")

@@ -1,4 +1,4 @@
-"""What file drops write and read: formats, column files, acknowledgements, payments."""
+"""What file drops write and read: formats, layouts, column files, acknowledgements, payments."""
 
 import contextlib
 import csv
@@ -33,14 +33,33 @@ from services.arg_sync.ledgers.sftp import known_hosts
 from tests.conftest import Configure
 from tests.ledgers.suite import Stage, document, host, key
 
-COLUMNS = """column,value,format
-Rechnung,invoice_number,
-Art,document_type,RE|GS
-Datum,invoice_date,%d.%m.%Y
-Konto,mapped_account,
-Steuer,mapped_tax,
-Betrag,amount,"comma unsigned"
-Mandant,=0815,
+LAYOUT = """
+separator = ";"
+decimal = ","
+dates = "%d.%m.%Y"
+signs = "document"
+[[column]]
+heading = "Rechnung"
+field = "invoice_number"
+[[column]]
+heading = "Art"
+field = "document_type"
+values = {invoice = "RE", credit-note = "GS"}
+[[column]]
+heading = "Datum"
+field = "invoice_date"
+[[column]]
+heading = "Konto"
+field = "mapped_account"
+[[column]]
+heading = "Steuer"
+field = "mapped_tax"
+[[column]]
+heading = "Betrag"
+field = "amount"
+[[column]]
+heading = "Mandant"
+text = "0815"
 """
 
 
@@ -98,36 +117,58 @@ def made_of(file_format: str, *documents: ArDocument, **settings: str) -> bytes:
 
 
 def test_csv_has_our_columns_and_sums_to_the_documents() -> None:
-    """Without a column file the columns are those of a batch download, with the same signs."""
+    """Without a layout the columns are those of a batch download, with the same signs."""
     invoice, credit = a_document(), a_document("CN-000002", "credit-note")
     rows = list(csv.DictReader(io.StringIO(made_of("csv", invoice, credit).decode(), newline="")))
     worth = sum(Decimal(row["amount"]) + Decimal(row["tax_amount"]) for row in rows)
     assert (len(rows), worth) == (4, Decimal(0))
 
 
-def test_a_column_file_says_what_the_csv_has() -> None:
-    """Headings, order, codes of the ledger, constants, dates and decimal commas."""
-    text = made_of("csv", a_document("CN-7", "credit-note"), columns=COLUMNS, separator=";")
+def test_a_layout_says_what_the_csv_has() -> None:
+    """Headings, order, codes of the ledger, fixed texts, dates and decimal commas."""
+    text = made_of("csv", a_document("CN-7", "credit-note"), layout=LAYOUT)
     assert text.decode().splitlines()[:2] == [
         "Rechnung;Art;Datum;Konto;Steuer;Betrag;Mandant",
         "CN-7;GS;31.03.2026;4000;T10;2000,00;0815",
     ]
 
 
-def test_columns_of_documents_alone_give_a_row_for_each() -> None:
-    """A file without a column of lines has one row for a document."""
-    columns = "column,value\nNumber,invoice_number\nTotal,total\n"
-    text = made_of("csv", a_document("INV-1"), a_document("INV-2"), columns=columns)
-    assert text.decode().splitlines() == ["Number,Total", "INV-1,2310.01", "INV-2,2310.01"]
+def test_rows_of_documents_have_the_customer_and_terms() -> None:
+    """A layout may have a row for each document, with what the ledger maps for it."""
+    fields = ("invoice_number", "total", "customer", "terms")
+    layout = 'rows = "document"\n' + "".join(f'[[column]]\nfield = "{each}"\n' for each in fields)
+    text = made_of("csv", a_document("INV-1"), a_document("INV-2"), layout=layout)
+    assert text.decode().splitlines() == [
+        "invoice_number,total,customer,terms",
+        "INV-1,2310.01,Mercy Hospital,",
+        "INV-2,2310.01,Mercy Hospital,",
+    ]
 
 
 def test_a_formula_in_a_name_stays_text() -> None:
     """A text of ours that a spreadsheet would take for a formula is made harmless."""
-    columns = "column,value\nName,account_name\n"
+    layout = '[[column]]\nheading = "Name"\nfield = "account_name"\n'
     made = a_document()
     assert made.closed is not None
     made = replace(made, closed=replace(made.closed, account_name="=1+1"))
-    assert made_of("csv", made, columns=columns).decode().splitlines()[1] == "'=1+1"
+    assert made_of("csv", made, layout=layout).decode().splitlines()[1] == "'=1+1"
+
+
+def test_a_value_without_a_word_is_refused_by_document(inbox: Path) -> None:
+    """When the document is prepared, so that the file of a batch does not fail for it."""
+    layout = '[[column]]\nfield = "tax_code"\nvalues = {X = "1"}\n'
+    with pytest.raises(Failure, match=r"INV-000001 line 1, column 1 \(tax_code\)") as refused:
+        frozen(drop(layout=layout), a_document())
+    assert refused.value.code == "not_in_this_format"
+
+
+def test_iif_lines_have_classes() -> None:
+    """The setting names the field, and classes for its values."""
+    settings = {"class": "billing_company", "class_names": "acme-us=US:Acme"}
+    rows = made_of("iif", a_document(), **settings).decode("cp1252").splitlines()
+    assert {"CLASS\tUS", "CLASS\tUS:Acme"} <= set(rows)
+    income = [row for row in rows if row.startswith("SPL\t") and "Staffing Income" in row]
+    assert income and all("\tUS:Acme\t" in row for row in income)
 
 
 @pytest.mark.parametrize(
@@ -136,13 +177,13 @@ def test_a_formula_in_a_name_stays_text() -> None:
         ({"format": "doc"}, "format"),
         ({"per": "month"}, "per is"),
         ({"checksum_file": "maybe"}, "yes or no"),
-        ({"columns": "column,value\nA,no_such_field\n"}, "no_such_field"),
-        ({"columns": "heading;value\n"}, "column and value"),
-        ({"separator": "||"}, "separator"),
-        ({"separator": ";"}, "column file"),
-        ({"separator": "tab", "format": "iif"}, "column file"),
-        ({"columns": "column,value\nA,total\n", "format": "xlsx"}, "columns"),
+        ({"layout": '[[column]]\nfield = "no_such_field"\n'}, "no_such_field"),
+        ({"layout": "column,value\nA,total\n"}, "layout: .* no TOML"),
+        ({"layout": 'separator = "||"\n'}, "separator"),
+        ({"layout": '[[column]]\nfield = "total"\n', "format": "xlsx"}, "layout"),
         ({"format": "iif", "accounts": "what=ever"}, "accounts"),
+        ({"format": "iif", "class": "family"}, "class: 'family'"),
+        ({"format": "iif", "class": "project", "class_names": "a"}, "class: 'a'"),
         ({"payment_folder": "../other"}, "payment_folder"),
         ({"payment_folder": "paid", "payment_columns": "column,value\nA,amount\n"}, "payment_id"),
     ],
@@ -223,21 +264,30 @@ async def test_a_batch_is_one_file_once_all_its_documents_are_there(inbox: Path)
     assert not isinstance(late, Failure) and late.remote_number == "invoice-INV-3.csv"
 
 
-async def test_iif_has_a_file_for_each_currency_of_a_batch(inbox: Path) -> None:
-    """An IIF file has no currency."""
+@pytest.mark.parametrize(
+    ("settings", "suffix"),
+    [
+        ({"format": "iif"}, "iif"),
+        ({"layout": '[[column]]\nfield = "row_net"\n'}, "csv"),
+    ],
+)
+async def test_a_format_without_currency_has_a_file_for_each(
+    inbox: Path, settings: dict[str, str], suffix: str
+) -> None:
+    """An IIF file has no currency, and a layout none where no column says it."""
     stored: list[FrozenRequest] = []
 
     async def of_batch(batch_id: str) -> BatchRequests:
         return BatchRequests(tuple(stored), ())
 
-    adapter = drop(of_batch, per="batch", format="iif")
+    adapter = drop(of_batch, per="batch", **settings)
     stored += [
         frozen(adapter, a_document("INV-1")),
         frozen(adapter, a_document("INV-2", currency="EUR")),
     ]
     for one in stored:
         await adapter.create([one])
-    assert names(inbox) == {"batch-B-1-USD.iif", "batch-B-1-EUR.iif"}
+    assert names(inbox) == {f"batch-B-1-USD.{suffix}", f"batch-B-1-EUR.{suffix}"}
 
 
 # -- acknowledgements

@@ -18,6 +18,7 @@ from tests.system.test_cli import (
     Type,
     data,
     facts,
+    generate_the_batch_of_its_preview,
     lines_of,
     publish,
     sheet,
@@ -27,6 +28,7 @@ from tests.system.test_cli import (
 )
 
 __all__ = ["data", "typed"]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "layouts"
 
 
 def refused(folder: Path, *words: object) -> dict[str, Any]:
@@ -66,6 +68,50 @@ def test_time_groups_are_set_and_listed(typed: Type, data: Path, tmp_path: Path)
         gap["code"],
         "2026-01-04 to 2026-01-31 and 2026-02-02 to 2026-02-28" in gap["message"],
     ) == ("periods_gap", True)
+
+
+def test_files_are_downloaded_by_layout_and_by_document(
+    typed: Type, data: Path, tmp_path: Path
+) -> None:
+    """A layout is checked alone and with a batch; its CSV and an IIF file with classes are those
+    of the document; both are recorded with the document, which is no download of the batch.
+    """
+    facts(typed, tmp_path, "layouts")
+    publish(typed, tmp_path, "timesheet-approved", sheet("layouts", 1))
+    lines_of(typed, "layouts", 1)
+    batch = generate_the_batch_of_its_preview(typed, "layouts")
+    example = (EXAMPLES / "sage-50-audit-trail.toml").read_text()
+    mine, wrong = tmp_path / "mine.toml", tmp_path / "wrong.toml"
+    mine.write_text(example.replace("most = 8", 'otherwise = "LAYOUTS"'))
+    wrong.write_text(example.replace("row_net", "row_nett"))
+    assert len(typed("layouts", "check", mine)["columns"]) == 12
+    assert typed("layouts", "check", mine, "--batch", batch)["totals"][0]["total"] == "2200.00"
+    assert "row_net" in {each["field"] for each in typed("layouts", "fields")["fields"]}
+    fault = refused(data, "layouts", "check", wrong)
+    assert "line 49, column 8 (Net Amount): 'row_nett' is no field" in fault["message"]
+    as_csv = ("--format", "csv", "--layout", mine, "--out", tmp_path / "one.csv")
+    saved = typed("invoices", "download", "layouts-0001", *as_csv)
+    assert (saved["invoice_number"], saved["layout"]) == ("layouts-0001", "mine.toml")
+    rows = (tmp_path / "one.csv").read_text(encoding="cp1252").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["Type", "SI"] and "2000.00" in rows[1]
+    iif = ("--format", "iif", "--class", "cost_center", "--class-name", "=Temporary")
+    typed("invoices", "download", "layouts-0001", *iif, "--out", tmp_path / "one.iif")
+    assert "\nCLASS\tTemporary" in (tmp_path / "one.iif").read_text(encoding="cp1252")
+    shown_batch = typed("batch", "show", batch)
+    assert (shown_batch["downloads"], shown_batch["downloaded_on"]) == (
+        [
+            each | {"file_format": name, "layout": layout, "invoice_number": "layouts-0001"}
+            for each, name, layout in zip(
+                shown_batch["downloads"], ("csv", "iif"), ("mine.toml", None), strict=True
+            )
+        ],
+        None,
+    )
+    typed("batch", "download", batch, *as_csv)
+    assert typed("batch", "show", batch)["downloaded_on"] is not None
+    assert refused(data, "batch", "download", batch, *as_csv, "--layout", wrong)["code"] == (
+        "bad_layout"
+    )
 
 
 TERMS = """account_name,time_group,payment_terms,missing_timesheets,zero_documents,from_date

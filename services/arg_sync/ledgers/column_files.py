@@ -1,18 +1,16 @@
-"""Column files: which columns a CSV file has, what is in each, and in which form.
+"""Column files: which columns a CSV file that we read has, what is in each, and in which form.
 
 A column file is a CSV with the columns `column` (the heading in the file), `value` (one of our
-fields, or a text after `=`) and `format`, which may be left out:
-- of a date: its form, as in %d.%m.%Y (Python's strftime);
-- of an amount: `comma` for a decimal comma, `unsigned` for amounts without a sign, or both;
-- of document_type: the words for an invoice and a credit note, as in INV|CRN;
-- of status and cancelled, in files that we read: the words that mean accepted or cancelled, as in
-  OK|BOOKED.
+fields, or a text after `=` for a column that we pass over) and `format`, which may be left out:
+- of a date: its form, as in %d.%m.%Y (Python's strptime);
+- of an amount: `comma` for a decimal comma;
+- of status and cancelled: the words that mean accepted or cancelled, as in OK|BOOKED.
 """
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,7 +19,7 @@ from typing import Any
 from services.arg_sync.ledgers.failures import Failure
 
 HEADINGS = ("column", "value", "format")
-COMMA, UNSIGNED = "comma", "unsigned"
+COMMA = "comma"
 MAX_ROWS = 200_000
 ID_LENGTH = 200
 AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,4})?")
@@ -79,23 +77,6 @@ def _columns(text: str, known: Sequence[str], setting: str) -> list[Column]:
     if not columns:
         raise ValueError(f"{setting} has no column")
     return columns
-
-
-def cell_of(column: Column, value: Any, safe: Callable[[str], str]) -> str:
-    """Return a value as text in the form of its column. `safe` is applied to free text."""
-    if column.constant is not None:
-        return column.constant
-    if value is None:
-        return ""
-    if isinstance(value, date):
-        return value.strftime(column.form) if column.form else value.isoformat()
-    if isinstance(value, Decimal):
-        text = format(abs(value) if UNSIGNED in column.form else value, "f")
-        return text.replace(".", ",") if COMMA in column.form else text
-    if column.value == "document_type" and column.form:
-        words = column.form.split("|")
-        return words[0] if value == "invoice" else words[-1]
-    return safe(str(value))
 
 
 def csv_rows(content: bytes, columns: Iterable[Column], name: str) -> Iterator[Mapping[str, Any]]:

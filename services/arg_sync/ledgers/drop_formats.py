@@ -4,21 +4,19 @@ A file depends on nothing but its requests and the settings: no clock, no random
 documents give the same bytes.
 """
 
-import csv
 import hashlib
 import io
 import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import TypeAdapter
 
-from services.arg_sync.ledgers.column_files import Column, cell_of, read_columns
 from services.arg_sync.ledgers.documents import ArDocument
 from services.arg_sync.ledgers.failures import Failure
 from shared.errors import Refused
@@ -32,8 +30,9 @@ from shared.render import (
     pdf_document,
     ubl_file,
 )
-from shared.render.csv import safe_text
-from shared.render.iif_names import ENCODING, Accounts
+from shared.render.iif_names import ENCODING, Accounts, Classes
+from shared.render.layout import Layout, read_layout
+from shared.render.layout_csv import LayoutRows
 from shared.terms import ClosedDocument, ClosedLine
 
 FileFormat = Literal["csv", "xlsx", "ubl", "pdf", "iif"]
@@ -68,23 +67,18 @@ class DroppedDocument:
     customer: str
     terms: str
 
+    def codes(self, line: DroppedLine | None = None) -> dict[str, str]:
+        """Return the mapped codes of the document, or of one of its lines, by field of a layout."""
+        of_document = {"customer": self.customer, "terms": self.terms}
+        if line is None:
+            return of_document
+        of_line = {f"mapped_{name}": getattr(line, name) for name in ("account", "item", "tax")}
+        return of_document | of_line
+
 
 REQUEST = TypeAdapter(DroppedDocument)
-CODES = ("account", "item", "tax")
-MAPPED_FIELDS = tuple(f"mapped_{name}" for name in CODES)
-OF_BOTH = ("invoice_id", "service_from", "service_to", "po_number")
-"""Fields of a line and of a document: in a row for a line, those of the line."""
-LINE_FIELDS = (*(each.name for each in fields(ClosedLine)), *MAPPED_FIELDS)
-PARTY_FIELDS = tuple(
-    f"{role}_{name}" for role in ("seller", "buyer") for name in ("name", "address", "tax_id")
-)
-DOCUMENT_FIELDS = tuple(
-    each.name
-    for each in fields(ClosedDocument)
-    if each.name not in ("seller", "buyer", "tax_totals", "names", "allowances")
-)
-FIELDS = tuple(dict.fromkeys((*DOCUMENT_FIELDS, *PARTY_FIELDS, "customer", "terms", *LINE_FIELDS)))
-"""What a column file may name."""
+_SETTING = {"bad_layout": "layout", "bad_account": "accounts", "bad_class": "class"}
+"""The setting that a refusal is about, by its code."""
 
 
 def dropped(document: ArDocument, customer: str) -> DroppedDocument:
@@ -105,10 +99,10 @@ class Writer:
     """Makes files in one format, as the settings of a connection want them."""
 
     file_format: FileFormat
-    columns: tuple[Column, ...] | None
-    separator: str
+    layout: Layout | None
     country: str
     accounts: Accounts
+    classes: Classes | None
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> "Writer":
@@ -117,30 +111,37 @@ class Writer:
         file_format = next((each for each in get_args(FileFormat) if each == wanted), None)
         if file_format is None:
             raise ValueError(f"format is {wanted!r}: write {', '.join(get_args(FileFormat))}")
-        separator = {"tab": "\t"}.get(text := settings.get("separator") or ",", text)
-        if len(separator) != 1:
-            raise ValueError("separator must be one character, or tab")
-        columns = settings.get("columns") or ""
-        if columns.strip() and file_format != "csv":
+        layout = settings.get("layout") or ""
+        if layout.strip() and file_format != "csv":
             raise ValueError(
-                f"columns describe a csv, and format is {file_format}: leave one of them out"
-            )
-        if separator != "," and not columns.strip():
-            raise ValueError(
-                f"separator is {text!r}, and only a file by columns has one:"
-                " name a column file in `columns`, or leave separator out"
+                f"layout describes a csv, and format is {file_format}: leave one of them out"
             )
         try:
-            accounts = Accounts.named(filter(None, (settings.get("accounts") or "").split(";")))
+            names = {
+                name: list(filter(None, (settings.get(name) or "").split(";")))
+                for name in ("accounts", "class_names")
+            }
+            return cls(
+                file_format,
+                read_layout(layout.encode(), "layout", delivered=True) if layout.strip() else None,
+                settings.get("country") or "",
+                Accounts.named(names["accounts"]),
+                Classes.named(settings.get("class") or "", names["class_names"]),
+            )
         except Refused as refused:
-            raise ValueError(f"accounts: {refused.message}; {refused.fix}") from refused
-        return cls(
-            file_format,
-            read_columns(columns, FIELDS, "columns") if columns.strip() else None,
-            separator,
-            settings.get("country") or "",
-            accounts,
-        )
+            raise ValueError(
+                f"{_SETTING[refused.code]}: {refused.message}; {refused.fix}"
+            ) from refused
+
+    @property
+    def by_currency(self) -> bool:
+        """Whether a file holds documents of one currency only."""
+        return self.file_format == "iif" or (self.layout is not None and self.layout.one_currency)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of a file of rows."""
+        return ENCODING if self.layout is None else self.layout.encoding
 
     def require_fit(self, each: DroppedDocument) -> None:
         """Refuse a document that the format cannot carry."""
@@ -151,6 +152,11 @@ class Writer:
             found = iif.problems(document)
         elif self.file_format == "pdf" and document.line_count > PRINTABLE_LINES:
             found = [f"{document.line_count:,} lines; the limit of a PDF is {PRINTABLE_LINES:,}"]
+        if not found and (rows := self._rows()) is not None:
+            try:
+                self._text(rows, [each])
+            except Refused as refused:
+                found = [f"{refused.message}; {refused.fix}"]
         if found:
             raise Failure("permanent", "not_in_this_format", "; ".join(found))
 
@@ -164,10 +170,13 @@ class Writer:
     def content(self, documents: Sequence[DroppedDocument]) -> bytes:
         """Return the file of these documents. Raises a failure if it cannot be made."""
         try:
+            if (rows := self._rows()) is not None:
+                return self._text(rows, documents).encode(self.encoding)
             if self.file_format == "csv":
-                return self._csv(documents)
-            if self.file_format == "iif":
-                return self._iif(documents)
+                lines = (
+                    csv_row(one.document, each.line) for one in documents for each in one.lines
+                )
+                return "".join((CSV_HEADER, *lines)).encode()
             if self.file_format == "xlsx":
                 return _xlsx(documents)
             make = self._ubl if self.file_format == "ubl" else _pdf
@@ -177,32 +186,25 @@ class Writer:
         except Refused as refused:
             raise Failure("permanent", refused.code, f"{refused.message}; {refused.fix}") from None
 
-    def _csv(self, documents: Sequence[DroppedDocument]) -> bytes:
-        if self.columns is None:
-            lines = (csv_row(one.document, each.line) for one in documents for each in one.lines)
-            return "".join((CSV_HEADER, *lines)).encode()
-        text = io.StringIO(newline="")
-        rows = csv.writer(text, delimiter=self.separator, lineterminator="\r\n")
-        rows.writerow(each.heading for each in self.columns)
-        by_line = any(
-            each.value in LINE_FIELDS and each.value not in OF_BOTH for each in self.columns
-        )
-        for one in documents:
-            for line in one.lines if by_line else (None,):
-                values = _values(one, line)
-                rows.writerow(
-                    cell_of(each, values.get(each.value), safe_text) for each in self.columns
-                )
-        return text.getvalue().encode()
+    def _rows(self) -> iif.IifRows | LayoutRows | None:
+        """Return what makes the rows of a text format that is not our own CSV."""
+        if self.file_format == "iif":
+            return iif.IifRows(self.accounts, self.classes)
+        return None if self.layout is None else LayoutRows(self.layout)
 
-    def _iif(self, documents: Sequence[DroppedDocument]) -> bytes:
-        rows = iif.IifRows(self.accounts)
-        text = [*rows.opening()]
+    def _text(self, rows: iif.IifRows | LayoutRows, documents: Sequence[DroppedDocument]) -> str:
+        """Return a file of rows. Refused if a row does not fit; the opening lists what they use."""
+        body: list[str] = []
         for one in documents:
-            text += rows.begin(one.document)
-            text += [rows.line(one.document, each.line) for each in one.lines]
-            text += rows.end(one.document)
-        return "".join(text).encode(ENCODING)
+            if isinstance(rows, LayoutRows):
+                body += rows.begin(one.document, one.codes())
+                body += (rows.line(one.document, each.line, one.codes(each)) for each in one.lines)
+            else:
+                body += rows.begin(one.document)
+                body += (rows.line(one.document, each.line) for each in one.lines)
+            body += rows.end(one.document)
+        rows.require_no_problem()
+        return "".join([*rows.opening(), *body])
 
     def _ubl(self, one: DroppedDocument) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -211,23 +213,6 @@ class Writer:
                 for each in one.lines:
                     write(each.line)
             return path.read_bytes()
-
-
-def _values(one: DroppedDocument, line: DroppedLine | None) -> dict[str, Any]:
-    """Return the values of a row by field; without a line those of the document."""
-    document = one.document
-    values: dict[str, Any] = {name: getattr(document, name) for name in DOCUMENT_FIELDS}
-    for role, party in (("seller", document.seller), ("buyer", document.buyer)):
-        values |= {f"{role}_{name}": getattr(party, name) for name in ("name", "address", "tax_id")}
-    values |= {
-        "corrects": "; ".join(each.number for each in document.corrects),
-        "customer": one.customer,
-        "terms": one.terms,
-    }
-    if line is not None:
-        values |= {each.name: getattr(line.line, each.name) for each in fields(ClosedLine)}
-        values |= {f"mapped_{name}": getattr(line, name) for name in CODES}
-    return values
 
 
 def _xlsx(documents: Sequence[DroppedDocument]) -> bytes:

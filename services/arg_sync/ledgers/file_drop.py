@@ -171,7 +171,7 @@ class FileDrop:
         format has no currency, a file is for the documents of one.
         """
         document = content.document
-        of_currency = self._writer.file_format == "iif"
+        of_currency = self._writer.by_currency
         stem = _batch_stem(document.batch_id, document.currency if of_currency else "")
         async with self._batch_locks[stem]:
             if (known := await self._box.record(stem)) is not None:
@@ -356,10 +356,11 @@ LEDGER = AdapterSpec(
         Setting("password", "logs in if there is no private key", secret=True),
         Setting("format", "csv, xlsx, ubl, pdf or iif", default="csv"),
         Setting("per", "batch: a file for each batch; document: one for each", default=BATCH),
-        Setting("columns", "column file of the CSV; empty: ours", default="", from_file=True),
-        Setting("separator", "between the columns of a column file; tab for a tab", default=","),
+        Setting("layout", "layout of the CSV; empty: our columns", default="", from_file=True),
         Setting("country", "ubl: where an address names none, as in US", default=""),
         Setting("accounts", "iif: names, as in receivable=Debtors;income=Sales", default=""),
+        Setting("class", "iif: the field of a line that is its class, as in item_id", default=""),
+        Setting("class_names", "iif: classes for its values, as in A=East;B=West", default=""),
         Setting("checksum_file", "yes: NAME.sha256 is put before each file", default="yes"),
         Setting(
             "files_stay",
