@@ -32,6 +32,8 @@ MOST_COLUMNS = 500
 MOST_PARTS = 20
 MOST_PROBLEMS = 20
 MOST_LENGTH = 100_000
+SHOWN = 60
+"""How much of a value a message has."""
 MAPPED: tuple[FieldKind, ...] = ("key", "text", "word")
 """The kinds of field whose values a column may replace by other words."""
 _DATE_PART = re.compile("%(.?)")
@@ -97,7 +99,7 @@ def read_layout(content: bytes, name: str, *, delivered: bool = False) -> Layout
             raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
         text = content.decode("utf-8-sig")
         stored = tomllib.loads(text)
-    except ValueError as error:  # also of tomllib and of the decoder
+    except (ValueError, RecursionError) as error:  # also of tomllib and of the decoder
         raise Refused(
             "bad_layout",
             f"{name} is no TOML file in UTF-8: {error}",
@@ -165,7 +167,8 @@ class _Reader:
         line = self.places.line(column, key, self.columns)
         where = [f"line {line}"] if line else []
         if column:
-            where.append(f"column {column}" + (f" ({heading})" if heading else ""))
+            shown = heading[:SHOWN] if heading.isprintable() else ""
+            where.append(f"column {column}" + (f" ({shown})" if shown else ""))
         self.problems.append(f"{', '.join(where)}: {what}" if where else what)
 
     def _settings(self, given: Mapping[str, Any]) -> Layout:
@@ -184,7 +187,7 @@ class _Reader:
         self._check_dates(0, dates, "")
         header = given.get("header", True)
         if not isinstance(header, bool):
-            self._wrong(0, "header", f"header is {header!r}: write true or false")
+            self._wrong(0, "header", f"header is {_shown(header)}: write true or false")
         for key in given:
             if key not in _SETTINGS:
                 self._wrong(0, key, _unknown("setting", key, _SETTINGS))
@@ -205,14 +208,14 @@ class _Reader:
         if (value := given.get(key, allowed[0])) in allowed:
             return value
         words = listed([f'"{each}"' for each in allowed])
-        self._wrong(0, key, f"{key} is {value!r}: write one of {words}")
+        self._wrong(0, key, f"{key} is {_shown(value)}: write one of {words}")
         return allowed[0]
 
     def _check_dates(self, column: int, form: Any, heading: str) -> None:
         parts = _DATE_PART.findall(form) if isinstance(form, str) else []
         if not parts or any(part not in DATE_PARTS for part in parts) or not self._carried(form):
             allowed = ", ".join(f"%{part}" for part in DATE_PARTS)
-            what = f'dates is {form!r}: write a form of {allowed}, as in "%d/%m/%Y"'
+            what = f'dates is {_shown(form)}: write a form of {allowed}, as in "%d/%m/%Y"'
             self._wrong(column, "dates", what, heading)
 
     def _carried(self, text: str) -> bool:
@@ -238,7 +241,7 @@ class _Reader:
             if key not in _COLUMN_KEYS:
                 wrong(key, _unknown("key", key, _COLUMN_KEYS))
             elif (what := _COLUMN_KEYS[key](value)) is not None:
-                wrong(key, f"{key} is {value!r}: write {what}")
+                wrong(key, f"{key} is {_shown(value)}: write {what}")
             else:
                 found[key] = value
         texts = [heading, *(found.get(each, "") for each in ("text", "otherwise"))]
@@ -246,8 +249,8 @@ class _Reader:
             if not self._carried(text):
                 wrong(
                     "heading" if text == heading else "text",
-                    f"{text!r} is no text that {self.encoding} can carry and a spreadsheet does"
-                    " not read as a formula: write another",
+                    f"{_shown(text)} is no text that {self.encoding} can carry and a spreadsheet"
+                    " does not read as a formula: write another",
                 )
         if ("field" in given) == ("text" in given):
             wrong("heading", "it needs a field or a text, and not both")
@@ -295,9 +298,15 @@ def _unfit(name: str, field: Field, found: Mapping[str, Any]) -> Iterator[tuple[
     values = found.get("values")
     if field.words and values is not None:
         for each in values.keys() - set(field.words):
-            yield "values", f"{name} is never {each!r}: it is {' or '.join(field.words)}"
+            yield "values", f"{name} is never {_shown(each)}: it is {' or '.join(field.words)}"
         if "otherwise" not in found and (missing := set(field.words) - values.keys()):
             yield "values", f"values has no word for {' and '.join(sorted(missing))}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value of the file for a message, not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
 
 
 def _text(value: Any) -> str | None:
@@ -336,6 +345,6 @@ _OF_FIELDS = _COLUMN_KEYS.keys() - {"heading", "text"}
 
 
 def _unknown(what: str, name: str, known: Any) -> str:
-    similar = similar_names(name, known)
+    similar = similar_names(name[:SHOWN], known)
     meant = f"did you mean {' or '.join(similar)}? " if similar else ""
-    return f"{name!r} is no {what}: {meant}write one of {', '.join(known)}"
+    return f"{_shown(name)} is no {what}: {meant}write one of {', '.join(known)}"

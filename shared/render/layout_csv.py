@@ -15,7 +15,7 @@ from typing import Any
 from shared.errors import Refused
 from shared.money import plain
 from shared.render.csv import Echo, safe_text
-from shared.render.layout import MOST_PROBLEMS, Layout, LayoutColumn
+from shared.render.layout import MOST_PROBLEMS, SHOWN, Layout, LayoutColumn
 from shared.render.layout_fields import FIELDS, Field, Row
 from shared.render.text import LOOKALIKES, one_line
 from shared.terms import ClosedDocument, ClosedLine, TaxTotal, counted
@@ -142,7 +142,8 @@ class LayoutRows:
         word = (column.values or {}).get(text, column.otherwise)
         if word is None:
             raise ValueError(
-                f"{column.field} is {text!r}, and values has no word for it: add it, or otherwise"
+                f"{column.field} is {text[:SHOWN]!r}, and values has no word for it:"
+                " add it, or otherwise"
             )
         return self._long_enough(word, column)
 
@@ -157,12 +158,14 @@ class LayoutRows:
         try:
             text.encode(encoding)
         except UnicodeEncodeError:
-            raise ValueError(f"{text!r} has a character that {encoding} cannot carry") from None
+            raise ValueError(
+                f"{text[:SHOWN]!r} has a character that {encoding} cannot carry"
+            ) from None
         return self._long_enough(safe_text(text), column)
 
     def _long_enough(self, text: str, column: LayoutColumn) -> str:
         if column.most is not None and len(text) > column.most:
-            raise ValueError(f"{text!r} has more than {column.most} characters")
+            raise ValueError(f"{text[:SHOWN]!r} has more than {column.most} characters")
         return text
 
 

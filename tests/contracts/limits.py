@@ -29,6 +29,7 @@ from shared import settings as environment
 from shared.consumer import commands, unpacking, upstream
 from shared.events import field_types
 from shared.events.commands import settings as debtor_settings
+from shared.render import layout
 from shared.settings import Settings
 
 MIB = 1 << 20
@@ -65,6 +66,7 @@ def number(value: float, unit: str = "") -> str:
 RECORDS, FIELDS, COMMANDS = "Kafka record", "fields of a message", "command"
 LEDGER, WEBHOOK, CSV = "answer of an accounting system", "webhook", "CSV file of an import"
 DROP = "file of the other side of a file drop"
+LAYOUT = "layout of a CSV"
 JSON, ENVIRONMENT, BOX = "JSON file of the CLI", "environment", "sealed box"
 
 LIMITS: tuple[Limit, ...] = (
@@ -242,6 +244,20 @@ LIMITS: tuple[Limit, ...] = (
         number(column_files.MAX_ROWS),
         "failure `file_unreadable`, nothing of it is booked",
         f"{DROPS}::test_files_beyond_the_limits_are_not_read",
+    ),
+    Limit(
+        LAYOUT,
+        "bytes",
+        number(layout.MOST_BYTES),
+        "refused `bad_layout`, the file is not read",
+        "tests/rules/test_render_layout.py::test_a_layout_has_limits",
+    ),
+    Limit(
+        LAYOUT,
+        "columns",
+        number(layout.MOST_COLUMNS),
+        "refused `bad_layout`",
+        "tests/rules/test_render_layout.py::test_a_layout_has_limits",
     ),
     Limit(
         DROP,

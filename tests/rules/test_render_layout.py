@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import Refused
 from shared.money import ZERO, rounded
-from shared.render.layout import Layout, read_layout
+from shared.render.layout import MOST_BYTES, MOST_COLUMNS, Layout, read_layout
 from shared.render.layout_csv import LayoutRows
 from shared.render.layout_fields import FIELDS
 from shared.terms import Allowance, ClosedDocument, ClosedLine
@@ -356,6 +356,22 @@ def test_columns_in_another_form_of_toml_are_read() -> None:
     with pytest.raises(Refused, match=r": column 2: 'x' is no field"):
         of('column = [{field = "net"}, {heading = "", field = "x"}]\n')
     assert len(of('column = [{field = "net"}]\n').columns) == 1
+
+
+def test_a_layout_has_limits() -> None:
+    """Bytes, columns and depth are bounded, and a message is short however long a value is."""
+    column = '[[column]]\nfield = "net"\n'
+    assert len(of(column * MOST_COLUMNS).columns) == MOST_COLUMNS
+    long = "x" * 50_000
+    for text, problem in (
+        (column * (MOST_COLUMNS + 1), f"more than {MOST_COLUMNS} columns"),
+        ("#" * (MOST_BYTES + 1), "more than 200,000 bytes"),
+        ("rows = " + "[" * 100_000, "no TOML file"),
+        (f'rows = "{long}"\n[[column]]\nheading = "{long}"\nfield = "{long}"\n', "is no field"),
+    ):
+        with pytest.raises(Refused, match="bad_layout") as refused:
+            of(text)
+        assert problem in refused.value.message and len(refused.value.message) < 3_000
 
 
 def test_a_file_without_currency_holds_one() -> None:
