@@ -5,7 +5,7 @@ KWD 3).
 """
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
 
 from babel import Locale
@@ -62,7 +62,8 @@ def split(total: Decimal, weights: Sequence[Decimal], step: Decimal) -> list[Dec
     """Split `total` by weights into multiples of `step` that sum to `total` (largest remainder).
 
     Equal remainders go to the earlier part: 100.00 in three equal parts is 33.34, 33.33, 33.33.
-    `total` must be a multiple of `step`; weights must not be negative.
+    `total` must be a multiple of `step`; the sum of the weights must not be negative. A negative
+    weight has a negative part: 90 by weights of 100 and -10 is 100 and -10.
     """
     whole = sum(weights, ZERO)
     if not weights:
@@ -72,7 +73,7 @@ def split(total: Decimal, weights: Sequence[Decimal], step: Decimal) -> list[Dec
     sign = -1 if total < 0 else 1
     units = int(abs(total) / step)
     shares = [units * weight / whole for weight in weights]
-    floors = [int(share) for share in shares]
+    floors = [int(share.to_integral_value(ROUND_FLOOR)) for share in shares]
     left = units - sum(floors)
     by_remainder = sorted(range(len(weights)), key=lambda at: (-(shares[at] - floors[at]), at))
     for at in by_remainder[:left]:

@@ -35,9 +35,13 @@ TABLES = {
         AND p.line_kind = 'product'""",
     "tax": f"SELECT p.currency, {NET_AND_TAX}{ON_DOCUMENTS}",
     "statement": """
-      SELECT i.currency, sum(b.balance) AS amount
-      FROM invoicer.invoice i JOIN invoicer.invoice_balance b USING (invoice_id)
-      WHERE i.billing_company = :company""",
+      SELECT currency, sum(amount) AS amount FROM (
+        SELECT i.currency, b.balance AS amount
+        FROM invoicer.invoice i JOIN invoicer.invoice_balance b USING (invoice_id)
+        WHERE i.billing_company = :company
+        UNION ALL
+        SELECT currency, -unapplied FROM invoicer.received_payment_balance
+        WHERE billing_company = :company) owed""",
     "open": f"SELECT p.currency, sum(p.amount) AS amount{NOT_ON_DOCUMENTS}",
     "billed hours": f"""
       SELECT p.currency, sum(p.quantity) AS billed, sum(p.amount) AS billed_amount{ON_DOCUMENTS}

@@ -2,19 +2,21 @@
 
 Owns: pay lines and their locations (open, on a draft, on a closed document, replaced), operators'
 edits, snoozes, write-offs, billto nodes, debtor terms, time groups, batches and the debtors that
-they park, previews, invoices and credit notes with their numbers and seals, recorded payments, and
-for all services the people, programs, keys and roles that may send commands.
+they park, previews, invoices and credit notes with their numbers and seals, payments and what
+they pay of documents and lines, and for all services the people, programs, keys and roles that
+may send commands.
 Does not own: the value of a document (fee_realizer), billing companies and their taxes
 (fee_realizer, read through its views), the day on which work is due (scheduler, whose watermark it
 reads), delivery to the accounting system (arg_sync, of which the health check reads connections
 and mapped codes).
 
-Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy),
-`payment-recorded` (keeps what is paid), `operator-commands` (snooze-pay-lines, release-pay-lines,
-edit-pay-line, set-time-group, set-debtor-terms, health-check, list-batch-groups, preview-batch,
-generate-batch, what-if, retry-parked, credit-invoice, load-opening-documents, set-opening-number,
-explain, record-download, set-person, add-key, rotate-key, disable-key; it also answers commands
-that cannot be read).
+Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy), `payment-recorded`
+(keeps what ledgers book), `operator-commands` (snooze-pay-lines, release-pay-lines, edit-pay-line,
+set-time-group, set-debtor-terms, health-check, list-batch-groups, preview-batch, generate-batch,
+what-if, retry-parked, credit-invoice, record-payment, apply-payment, unapply-payment,
+reverse-payment, apply-credit, record-refund, load-opening-documents, set-opening-number, explain,
+record-download, set-person, add-key, rotate-key, disable-key; it also answers commands that cannot
+be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:
@@ -27,6 +29,8 @@ Invariants, in quantity and in money, at every commit:
 - Lines change under the shared lock of their billing company and the lock of their document's row
   in `settled_document`; batches, numbers and the watermark under the exclusive lock. The
   realization with the higher number wins, in any order and however often it arrives.
+- What is applied and returned of a payment never exceeds it, and what is paid of a document or line
+  never exceeds what credits left of it: closing a credit frees the rest in the same transaction.
 - A debtor whose lines cannot be right (a worker with too many hours on a day, the same time in two
   originals) is parked: the batch closes without it.
 

@@ -18,7 +18,9 @@ from services.invoicer.invoices.store.closing import forget_worker
 from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from services.invoicer.lines.store import figures
 from services.invoicer.opening import handlers as opening
-from services.invoicer.payments import handlers as payments
+from services.invoicer.payments.handlers import commands as payments
+from services.invoicer.payments.handlers import read_back
+from services.invoicer.payments.handlers.freeing import freeing
 from services.invoicer.questions.handlers import explain, groups, what_if
 from services.invoicer.settlement.handlers import pay_lines, realizations
 from shared import clock, telemetry
@@ -41,7 +43,7 @@ def subscriptions() -> Mapping[str, Subscription]:
         for subscription in (
             billto.SUBSCRIPTION,
             realizations.SUBSCRIPTION,
-            payments.SUBSCRIPTION,
+            read_back.SUBSCRIPTION,
             DISPATCHER.subscription(),
         )
     }
@@ -51,12 +53,17 @@ DISPATCHER = CommandDispatcher(
     service=NAME,
     handlers={
         **pay_lines.HANDLERS,
-        **batches.HANDLERS,
-        **credits.HANDLERS,
-        **opening.HANDLERS,
+        **freeing(
+            {
+                **batches.HANDLERS,
+                **credits.HANDLERS,
+                **opening.HANDLERS,
+                **parked.HANDLERS,
+            }
+        ),
+        **payments.HANDLERS,
         **terms.HANDLERS,
         **groups.HANDLERS,
-        **parked.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,
         **record_download.HANDLERS,

@@ -144,6 +144,28 @@ COMMANDS = {
     "retry-parked": COMPANY | {"batch_id": "B-1"},
     "credit-invoice": COMPANY
     | {"invoice_number": "US-000001", "lines": [{"line_no": 2, "quantity": "3.5"}], "to": "rebill"},
+    "record-payment": COMPANY
+    | {
+        "check_id": "4711",
+        "account_name": "ACME-HOSPITAL",
+        "received_on": "2026-04-07",
+        "bank": "First Bank",
+        "amount": "500",
+        "currency": "USD",
+        "apply_to": [{"invoice_number": "US-000001"}],
+    },
+    "apply-payment": COMPANY
+    | {
+        "check_id": "4711",
+        "account_name": "ACME-HOSPITAL",
+        "apply_to": [{"invoice_number": "US-000002", "line_nos": [1], "amount": "100.5"}],
+    },
+    "unapply-payment": COMPANY | {"check_id": "4711", "invoice_number": "US-000001"},
+    "reverse-payment": COMPANY | {"check_id": "4711", "received_on": "2026-04-07"},
+    "apply-credit": COMPANY
+    | {"account_name": "ACME-HOSPITAL", "apply_to": {"invoice_number": "US-000003"}},
+    "record-refund": COMPANY
+    | {"account_name": "ACME-HOSPITAL", "amount": "25", "although_ledger": True},
     "load-opening-documents": COMPANY
     | {
         "documents": [

@@ -107,7 +107,7 @@ PERSONAL: dict[str, Personal] = {
         CLIENT, "postal address; of an e-mail its recipient", "until it is changed", STAYS
     ),
     "tax_id": Personal(CLIENT, "tax id; may be of a person", "until it is changed", STAYS),
-    "bank": Personal(CLIENT, "bank account of a billing company", "until it is changed", STAYS),
+    "bank": Personal(CLIENT, "bank of a billing company or of a payment", BOOKS, STAYS),
     "seller": Personal(CLIENT, "name, address, tax id, bank ... on a document", BOOKS, STAYS),
     "buyer": Personal(CLIENT, "name, address, tax id, contact ... on a document", BOOKS, STAYS),
     "emails": Personal(CLIENT, "e-mail addresses of a debtor", "until they are changed", STAYS),
@@ -147,7 +147,7 @@ OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
 NOT_PERSONAL_TEXT = """
     about adjusts approval_level assignment_id attach audience batch_id billed_in_batch
     billing_companies billing_company billto_node body_sha256 capabilities cause charge_id
-    check_message check_outcome circuit_message client_reference code command command_id
+    check_id check_message check_outcome circuit_message client_reference code command command_id
     company_ids content_hash corrects_invoice corrects_number cost_center country credits
     currency cursor cycle default_tax default_time_group derivation document_id
     document_kind document_type ends_on fact_id fact_kind family fee_id

@@ -14,7 +14,7 @@ from services.console.queries import deliveries as shown
 from services.console.queries.ageing import ageing
 from services.console.queries.invoices import invoice, invoice_payments, invoice_search
 from services.console.queries.snapshot import open_snapshot
-from services.invoicer.payments.handlers import SUBSCRIPTION
+from services.invoicer.payments.handlers.read_back import SUBSCRIPTION
 from shared.consumer.records import Record
 from tests.builders import COMPANY
 from tests.conftest import UnitOfWorkFor, as_console, process

@@ -19,6 +19,7 @@ from services.console.importing.export import DEBTOR_TERMS, SETTINGS, write_expo
 from services.console.importing.opening import (
     LINES,
     NUMBERS,
+    PAYMENTS,
     commands_of,
     documents_of,
     read_opening_lines,
@@ -179,6 +180,10 @@ async def live(firm: Firm) -> None:
             "credit-invoice", billing_company=COMPANY, invoice_number="INV-000883", to=to,
             lines=[{"line_no": 1, "quantity": hours}],
         )  # fmt: skip
+    await firm.command(
+        "record-payment", **account, check_id="4711", received_on="2026-10-05", amount="500",
+        currency="USD", apply_to=[{"invoice_number": "INV-000883", "amount": "100"}],
+    )  # fmt: skip
 
 
 async def take(firm: Firm, folder: Path) -> None:
@@ -208,6 +213,8 @@ async def take(firm: Firm, folder: Path) -> None:
     commands = commands_of(documents, NEW, LINES, problems)
     assert not problems.shown
     await firm.consume("operator-commands", *commands)
+    values = [json.loads(line) for line in (folder / PAYMENTS).read_text().splitlines()]
+    await firm.consume("operator-commands", *values)
 
 
 async def test_an_export_can_be_imported_into_an_empty_database(
@@ -222,6 +229,7 @@ async def test_an_export_can_be_imported_into_an_empty_database(
     await live(here)
     first = await here.export(tmp_path / "first")
     assert len(first[LINES].splitlines()) == 6
+    assert [json.loads(line)["amount"] for line in first[PAYMENTS].splitlines()] == ["400"]
     assert OPERATOR_COMMAND.validate_json(first[SETTINGS].splitlines()[0].replace('""', '"x"', 1))
     await take(there, tmp_path / "first")
     assert await there.export(tmp_path / "second") == first

@@ -18,14 +18,16 @@ MAY: Mapping[str, str] = {
     "viewer": "",
     "approver": "",
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
-    " preview-batch health-check add-charge poll-ledger record-bounces",
+    " preview-batch health-check add-charge poll-ledger record-bounces record-payment"
+    " apply-payment unapply-payment reverse-payment apply-credit",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
     " set-assignment end-assignment confirm-assignment settle-retainer"
     " load-opening-documents set-opening-number set-debtor-terms sync-batch retry-delivery"
     " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
-    " record-bounces",
+    " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
+    " record-refund",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"

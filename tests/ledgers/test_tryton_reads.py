@@ -14,7 +14,7 @@ from services.arg_sync.ledgers.adapter import FrozenRequest
 from services.arg_sync.ledgers.tryton import LEDGER
 from services.console.queries.ageing import ageing
 from services.console.queries.invoices import invoice
-from services.invoicer.payments.handlers import SUBSCRIPTION
+from services.invoicer.payments.handlers.read_back import SUBSCRIPTION
 from shared.consumer.records import Record
 from shared.stack.choice import Database
 from tests.builders import COMPANY

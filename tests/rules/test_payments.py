@@ -9,7 +9,7 @@ import pytest
 
 from services.arg_sync.ledgers.documents import Payment
 from services.arg_sync.payments.rules import is_signed, new_entries
-from services.invoicer.payments.rules import rejection_for
+from services.invoicer.payments.rules.entries import rejection_for
 
 D = Decimal
 PAID = Payment("P1", "A", "0815", D(1000), "USD", date(2026, 3, 10))

@@ -1,7 +1,4 @@
-"""`verify` finds each fault by name and nothing in correct data.
-
-Faults are injected as the owner, with every trigger disabled.
-"""
+"""`verify` finds each fault by name, nothing in correct data; faults are injected by the owner."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,6 +9,7 @@ from shared.verify.checks import CHECKS
 from tests.builders import product_line, realization, realization_line
 from tests.conftest import EngineOf
 from tests.fault_injection import InvoiceLine, RowInserter
+from tests.stores.payment_faults import PAYMENT_FAULTS, received_payment
 
 MARCH = date(2026, 3, 31)
 APRIL = date(2026, 4, 30)
@@ -32,6 +30,7 @@ async def small_data_set(inserter: RowInserter) -> None:
     await _realized_and_invoiced(inserter, first)
     await _edited_and_withheld(inserter)
     await _fee_in_two_instalments(inserter)
+    await received_payment(inserter)
     await inserter.run(
         "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()),"
         " ('acme-us', '2026-03-31', '2026-04-30', now())"
@@ -420,7 +419,7 @@ FAULTS = {
         "UPDATE scheduler.watermark SET from_date = '2026-04-02' WHERE to_date = '2026-04-30'",
         {"watermark"},
     ),
-}
+} | PAYMENT_FAULTS
 
 
 async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf) -> None:

@@ -37,6 +37,7 @@ MODULES = {
     "groups": ("batch",),
     "invoices": ("invoices", "numbers"),
     "credits": ("credit",),
+    "payments": ("payments",),
     "ageing": ("invoices",),
     "reports": ("reports",),
     "explaining": ("why", "why-not", "history"),

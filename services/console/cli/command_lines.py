@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 
 
 def send_lines(
-    run: Run, file: Path, lines: "CommandLines", problems: "Problems", *, check: bool = False
+    run: Run,
+    file: Path,
+    lines: "CommandLines",
+    problems: "Problems",
+    *,
+    check: bool = False,
+    what: str = "lines",
 ) -> None:
     """Sends the command of each line, unless a line is wrong or the file is only to be checked.
 
-    A refused line ends with exit 1.
+    A refused line ends with exit 1. `what`: what the commands are about, in messages.
     """
     refuse_wrong_lines(run, file, problems)
     if check:
-        run.document({"lines": len(lines), "problems": []})
-        run.say(f"{len(lines):,} lines of {file} are right; nothing was sent")
+        run.document({what: len(lines), "problems": []})
+        run.say(f"{len(lines):,} {what} of {file} are right; nothing was sent")
         return
     results = run.send_all([command for _, command in lines])
     by_line = [(line, result) for (line, _), result in zip(lines, results, strict=True)]
@@ -30,6 +36,6 @@ def send_lines(
     refused = [(line, result) for line, result in by_line if result.outcome == "refused"]
     for line, result in refused:
         run.aside(f"{file.name}, line {line}: {result.message}", "red")
-    run.say(f"{len(results) - len(refused):,} of {len(results):,} lines of {file} accepted")
+    run.say(f"{len(results) - len(refused):,} of {len(results):,} {what} of {file} accepted")
     if refused:
-        run.no(refused[0][1].code, f"{len(refused):,} lines were refused", refused[0][1].fix)
+        run.no(refused[0][1].code, f"{len(refused):,} {what} were refused", refused[0][1].fix)

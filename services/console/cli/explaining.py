@@ -65,6 +65,7 @@ def why(
         "effective": f"{line['effective_date']}, {service}",
         "is": _location(found["place"]),
         "allowances": _allowances(found["place"], line["currency"]),
+        "paid": _paid(found["place"], line["currency"]),
         **_origin(document),
         "line key": document["line_key"],
         "rate": _rate(found["rate"]) if found["rate"] else "",
@@ -127,6 +128,15 @@ def _allowances(place: dict[str, Any], currency: str) -> str:
         for each in place.get("allowances", ())
     )
     return f"{fact(place['allowance_amount'])} {currency} of: {shown}" if shown else ""
+
+
+def _paid(place: dict[str, Any], currency: str) -> str:
+    """What received payments pay of an invoiced line, and by which checks."""
+    if not place.get("check_ids"):
+        return ""
+    checks = ", ".join(place["check_ids"])
+    left = fact(place["left_to_pay"])
+    return f"{fact(place['paid'])} {currency} by check {checks}; {left} left"
 
 
 def why_not(

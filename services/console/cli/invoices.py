@@ -102,8 +102,9 @@ PAYMENTS = [
     Column("paid_on", "paid on"),
     Column("amount", figures=True),
     Column("currency", ""),
+    Column("check_id", "check"),
     Column("ledger"),
-    Column("payment_id", "payment"),
+    Column("payment_id", "payment", most=36),
 ]
 SERIES = [
     Column("series"),

@@ -19,6 +19,7 @@ NAMES = (
     "opening-numbers",
     "charges",
     "assignments",
+    "payments",
 )
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
@@ -40,6 +41,7 @@ def template(
     from services.console.importing.catalog import CATALOG
     from services.console.importing.charges import CHARGES
     from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
+    from services.console.importing.payments import PAYMENTS
     from services.console.importing.placements import PLACEMENT_COLUMNS
     from services.console.importing.rates import BILL_RATES, TAX_RATES
     from services.console.importing.terms import TERMS
@@ -54,6 +56,7 @@ def template(
         "opening-numbers": OPENING_NUMBERS,
         "charges": CHARGES,
         "assignments": ASSIGNMENTS,
+        "payments": PAYMENTS,
     }
     if name not in files:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")

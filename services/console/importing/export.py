@@ -21,6 +21,7 @@ from services.console.importing.opening import LINES, NUMBERS
 from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
 from services.console.importing.rates import BILL_RATES
 from services.console.queries import companies, debtors, export
+from services.console.queries.amounts import with_money
 from services.console.queries.closed_documents import logo_of
 from services.console.queries.snapshot import ReadConnection
 from shared.events.commands import AnyCommand
@@ -28,6 +29,7 @@ from shared.money import plain
 
 SETTINGS, DEBTOR_TERMS = "settings.jsonl", "debtor-terms.jsonl"
 ASSIGNMENTS, RETAINERS = "assignments.jsonl", "retainers.jsonl"
+PAYMENTS = "payments.jsonl"
 """Commands. The terms of debtors name billing cycles, and assignments name items of the catalog;
 what is decided about retainers comes after the placements that take something off them."""
 NewCommand = Callable[..., AnyCommand]
@@ -68,6 +70,13 @@ async def write_export(
             [
                 new_command("settle-retainer", **each)
                 for each in await export.retainer_decisions(connection)
+            ],
+        ),
+        (
+            PAYMENTS,
+            [
+                new_command("record-payment", **with_money(each, "amount"), although_ledger=True)
+                for each in await export.unapplied_payments(connection)
             ],
         ),
     ):

@@ -4,8 +4,8 @@
 A credit note is applied to the invoices that it corrects, and a payment to the invoice that it
 pays, in the order of their dates. Credits on a document with debits pay those first, so what a
 document is worth is its total. What is then left above zero ages by its due date. What is left
-below zero ages by its own date: a credit that corrects nothing, and what a credit or a payment
-exceeds the open amount by.
+below zero ages by its own date: a credit that corrects nothing, what a credit or a payment exceeds
+the open amount by, and what is unapplied of a received payment by its date of deposit.
 """
 
 from collections.abc import Iterable

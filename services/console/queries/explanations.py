@@ -61,7 +61,7 @@ async def explain_pay_line(connection: ReadConnection, pay_line_id: int) -> Row:
     return {
         "pay_line_id": row["pay_line_id"],
         "billing_company": row["billing_company"],
-        "place": _location(row),
+        "place": _location(row) | await _paid(connection, row),
         "line": {name: row[name] for name in LINE},
         "document": {name: row[name] for name in REALIZATION},
         "rate": await _rate(connection, row) if row["line_kind"] == "timesheet" else None,
@@ -89,6 +89,20 @@ def _location(row: Row) -> dict[str, Any]:
     if row["replaced_by_realization"] is not None:
         return {"is": "replaced", "replaced_by_realization": row["replaced_by_realization"]}
     return {"is": "open" if row["open"] else "drafted" if row["drafted"] else "nowhere"}
+
+
+async def _paid(connection: ReadConnection, row: Row) -> dict[str, Any]:
+    """What received payments pay of an invoiced line, their checks, and what is left of it."""
+    if row["invoice_number"] is None:
+        return {}
+    (found,) = await fetch(
+        connection,
+        "SELECT paid, check_ids, balance AS left_to_pay, currency"
+        " FROM invoicer.console_billing_record WHERE pay_line_id = :id",
+        id=row["pay_line_id"],
+    )
+    shown = with_money(found, "paid", "left_to_pay")
+    return {name: shown[name] for name in ("paid", "check_ids", "left_to_pay")}
 
 
 async def _rate(connection: ReadConnection, row: Row) -> Row:

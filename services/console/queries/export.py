@@ -97,6 +97,16 @@ async def last_numbers(connection: ReadConnection) -> list[Row]:
     )
 
 
+async def unapplied_payments(connection: ReadConnection) -> list[Row]:
+    """What is unapplied of received payments, as payments of that amount."""
+    return await fetch(
+        connection,
+        "SELECT billing_company, account_name, check_id, received_on, bank, currency,"
+        " unapplied AS amount FROM invoicer.console_received_payment WHERE unapplied > 0"
+        " ORDER BY billing_company, received_on, account_name, check_id, recorded_at",
+    )
+
+
 async def billed_lines(connection: ReadConnection) -> AsyncIterator[dict[str, Any]]:
     """The lines of all closed documents as opening data, in the order in which they closed."""
     sql, values = with_positions(SQL["billed_lines"], {})

@@ -1,7 +1,7 @@
 """Closed documents, and the gap certificate of their numbers.
 
 The state of a document is derived (`console_invoice_balance`): what it charges itself, less what
-credits took from it, less what accounting systems reported as paid.
+credits took from it, less what is paid: what accounting systems report and received payments.
 """
 
 from datetime import date
@@ -147,12 +147,13 @@ async def invoice_credits(
 async def invoice_payments(
     connection: ReadConnection, invoice_id: int, limit: int = 200
 ) -> list[Row]:
-    """Payments of a document as its accounting systems report them, at most `limit`; a negative
-    one takes back.
+    """Payments of a document, at most `limit`: as its accounting systems report them, and received
+    payments with their check; a negative one takes back.
     """
     rows = await fetch(
         connection,
-        "SELECT ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, received_at"
+        "SELECT ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, received_at,"
+        " check_id, bank"
         " FROM invoicer.console_payment WHERE invoice_id = :id"
         " ORDER BY paid_on, ledger, payment_id, entry_no LIMIT :most",
         id=invoice_id,

@@ -3,7 +3,7 @@
 -- name: outstanding_amounts
 -- What each debtor owes as of a day, by the day from which the amount ages: what credit notes set
 -- off and payments are applied to their invoices in the order of their dates, and what is left
--- below zero ages by its own date.
+-- below zero ages by its own date, as does what is unapplied of a received payment.
 WITH closed AS (
   SELECT invoice_id, account_name, currency, invoice_date, due_date, total
       FROM invoicer.console_invoice
@@ -38,8 +38,21 @@ parts AS (
   WHERE o.own > coalesce(t.amount, 0)
   UNION ALL
   SELECT account_name, currency, invoice_id, day, -least(amount, so_far - room)
-  FROM running WHERE so_far > room AND amount > 0)
-SELECT account_name, currency, day, sum(amount) AS amount, count(*) AS documents
+  FROM running WHERE so_far > room AND amount > 0
+  UNION ALL
+  SELECT account_name, currency, NULL, received_on, -unapplied
+  FROM (
+    SELECT r.account_name, r.currency, r.received_on, r.amount
+        + (SELECT coalesce(sum(b.amount), 0) FROM invoicer.console_payment_return b
+           WHERE b.payment_id = r.payment_id AND b.returned_on <= :as_of)
+        - (SELECT coalesce(sum(m.amount), 0) FROM invoicer.console_payment m
+           JOIN closed USING (invoice_id)
+           WHERE m.ledger = 'hand' AND m.payment_id = r.payment_id
+             AND m.paid_on <= :as_of) AS unapplied
+    FROM invoicer.console_received_payment r
+    WHERE r.billing_company = :company AND r.received_on <= :as_of) received
+  WHERE unapplied <> 0)
+SELECT account_name, currency, day, sum(amount) AS amount, count(invoice_id) AS documents
 FROM parts GROUP BY account_name, currency, day ORDER BY account_name, currency, day
 
 -- name: time_groups

@@ -252,7 +252,7 @@ REPORTS = {
                 _day("day", "date"),
                 _text("entry", width=16),
                 _text("invoice_number", "document"),
-                _text("payment", width=24, least=FILES_ONLY),
+                _text("payment", width=24, least=WIDE),
                 _day("due_date", "due", WIDE),
                 _number("amount"),
                 _number("balance", summed=False),

@@ -169,12 +169,18 @@ GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 
 -- name: statement
 -- The account of each debtor and currency: opening balance, documents and payments with the balance
--- after each, closing balance. A payment counts from the day of its document, at the earliest.
+-- after each, closing balance. A payment that a ledger reports counts from the day of its document,
+-- at the earliest; a received payment from its date of deposit, whatever it is applied to.
 WITH document AS (
   SELECT invoice_id, account_name, currency, invoice_date AS day, document_type, invoice_number,
       due_date, total
   FROM invoicer.console_invoice
   WHERE billing_company = :company AND invoice_date <= :until
+    AND (CAST(:account AS text) IS NULL OR account_name = :account)),
+received AS (
+  SELECT payment_id, account_name, currency, check_id, received_on, amount
+  FROM invoicer.console_received_payment
+  WHERE billing_company = :company
     AND (CAST(:account AS text) IS NULL OR account_name = :account)),
 entry AS (
   SELECT account_name, currency, day, document_type AS entry, invoice_number, '' AS payment,
@@ -183,7 +189,16 @@ entry AS (
   UNION ALL
   SELECT d.account_name, d.currency, greatest(m.paid_on, d.day), 'payment', d.invoice_number,
       m.ledger || ' ' || m.payment_id || ' ' || m.entry_no, NULL, -m.amount
-  FROM invoicer.console_payment m JOIN document d USING (invoice_id) WHERE m.paid_on <= :until),
+  FROM invoicer.console_payment m JOIN document d USING (invoice_id)
+  WHERE m.paid_on <= :until AND m.ledger <> 'hand'
+  UNION ALL
+  SELECT account_name, currency, received_on, 'payment', '', 'check ' || check_id, NULL, -amount
+  FROM received WHERE received_on <= :until
+  UNION ALL
+  SELECT r.account_name, r.currency, b.returned_on, b.kind, '', 'check ' || r.check_id, NULL,
+      -b.amount
+  FROM invoicer.console_payment_return b JOIN received r USING (payment_id)
+  WHERE b.returned_on <= :until),
 sums AS (
   SELECT account_name, currency, coalesce(sum(amount) FILTER (WHERE day < :since), 0) AS opening
   FROM entry GROUP BY account_name, currency
@@ -199,6 +214,6 @@ account AS (
   SELECT account_name, currency, 3, :until, 'closing balance', '', '', NULL, NULL FROM sums)
 SELECT account_name, day, entry, invoice_number, payment, due_date, amount,
     sum(amount) OVER (PARTITION BY account_name, currency
-      ORDER BY part, day, entry = 'payment', invoice_number, payment) AS balance, currency
-FROM account
-ORDER BY account_name, currency, part, day, entry = 'payment', invoice_number, payment
+      ORDER BY part, day, money, invoice_number, payment, entry) AS balance, currency
+FROM (SELECT *, entry IN ('payment', 'reversal', 'refund') AS money FROM account) each_entry
+ORDER BY account_name, currency, part, day, money, invoice_number, payment, entry

@@ -1,1 +1,1 @@
-"""Payments: what accounting systems recorded against invoices."""
+"""Payments: money received, its entries on closed documents, and what accounting systems book."""

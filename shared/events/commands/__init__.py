@@ -71,6 +71,15 @@ from shared.events.commands.opening import (
     OpeningLine,
     SetOpeningNumber,
 )
+from shared.events.commands.payments import (
+    AppliedTo,
+    ApplyCredit,
+    ApplyPayment,
+    RecordPayment,
+    RecordRefund,
+    ReversePayment,
+    UnapplyPayment,
+)
 from shared.events.commands.rates import ConfirmRates, RatesImpact, SetBillRate
 from shared.events.commands.retainers import SettleRetainer
 from shared.events.commands.settings import (
@@ -108,6 +117,12 @@ AnyCommand = (
     | CreditInvoice
     | LoadOpeningDocuments
     | SetOpeningNumber
+    | RecordPayment
+    | ApplyPayment
+    | UnapplyPayment
+    | ReversePayment
+    | ApplyCredit
+    | RecordRefund
     | Explain
     | RecordDownload
     | ConnectLedger

@@ -6,10 +6,10 @@ Secrets are never sent in plain text: the client seals them with arg_sync's publ
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.events.commands.base import ArgSyncCommand
-from shared.events.field_types import Code, Identifier, Message, Name, SealedBox, Text, Word
+from shared.events.field_types import Code, Identifier, Message, Name, SealedBox, Text, Word, wrong
 
 LedgerKind = Literal[
     "tryton",
@@ -22,6 +22,8 @@ LedgerKind = Literal[
     "file-drop",
 ]
 MAPPING_ROWS_AT_MOST = 5_000
+OTHER_SOURCES = ("opening", "hand")
+"""Where payments come from besides ledgers; see `invoicer.payment`."""
 
 
 class ConnectLedger(ArgSyncCommand):
@@ -38,6 +40,15 @@ class ConnectLedger(ArgSyncCommand):
     settings: Annotated[dict[Word, Text], Field(max_length=100)] = Field(default_factory=dict)
     sealed_secrets: SealedBox = ""
     auto_sync: bool = False
+
+    @model_validator(mode="after")
+    def _named(self) -> "ConnectLedger":
+        if self.ledger in OTHER_SOURCES:
+            raise wrong(
+                "reserved_name",
+                f"{self.ledger!r} stands for payments of no ledger: take another name",
+            )
+        return self
 
 
 class CheckLedger(ArgSyncCommand):

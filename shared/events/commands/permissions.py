@@ -46,6 +46,13 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.RetryDocument: Permission(_CLERK, "looked-up"),
     commands.RecordDownload: Permission(_CLERK),
     commands.AddCharge: Permission(_CLERK, "looked-up"),
+    # money received; to pay it back takes a manager, as a credit does
+    commands.RecordPayment: Permission(_CLERK),
+    commands.ApplyPayment: Permission(_CLERK),
+    commands.UnapplyPayment: Permission(_CLERK),
+    commands.ReversePayment: Permission(_CLERK),
+    commands.ApplyCredit: Permission(_CLERK),
+    commands.RecordRefund: Permission(_MANAGER),
     # what decides about invoices, and invoices
     commands.SetCatalogItem: Permission(_MANAGER, "all"),
     commands.SetTimeGroup: Permission(_MANAGER, "all"),

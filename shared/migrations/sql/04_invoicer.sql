@@ -306,7 +306,35 @@ CREATE TABLE invoicer.invoice_seal (
   invoice_id bigint PRIMARY KEY,
   content_hash text NOT NULL);
 
--- What accounting systems booked against invoices. A negative amount takes a payment back.
+-- Money received, recorded by hand or from a remittance file. `payment` has what of it is applied
+-- to documents, under the ledger 'hand'; `payment_return` what was refunded or taken back; the rest
+-- is an unapplied credit of the payer.
+CREATE TABLE invoicer.received_payment (
+  payment_id text PRIMARY KEY,                          -- the id of its command
+  billing_company text NOT NULL,
+  account_name text NOT NULL,                           -- the payer
+  check_id text NOT NULL,
+  received_on date NOT NULL,                            -- the date of deposit
+  bank text NOT NULL,
+  amount numeric(20,4) NOT NULL CHECK (amount > 0),
+  currency text NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  recorded_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX received_payment_check ON invoicer.received_payment (billing_company, check_id);
+CREATE INDEX received_payment_payer ON invoicer.received_payment (billing_company, account_name);
+CREATE TABLE invoicer.payment_return (
+  payment_id text NOT NULL REFERENCES invoicer.received_payment,
+  entry_no integer NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('reversal', 'refund')),
+  amount numeric(20,4) NOT NULL CHECK (amount <= 0),
+  returned_on date NOT NULL,
+  command_id text NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  PRIMARY KEY (payment_id, entry_no));
+-- What is paid of closed documents: as accounting systems booked it, as opening data states it
+-- (ledger 'opening'), or by a received payment (ledger 'hand'). A negative amount takes it back.
 CREATE TABLE invoicer.payment (
   ledger text NOT NULL,
   payment_id text NOT NULL,
@@ -318,6 +346,18 @@ CREATE TABLE invoicer.payment (
   remote_id text NOT NULL,
   received_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (invoice_id, ledger, payment_id, entry_no));
+CREATE INDEX payment_received ON invoicer.payment (payment_id) WHERE ledger = 'hand';
+-- The parts of an entry of a received payment on the lines of the document. Their sum is the entry.
+CREATE TABLE invoicer.payment_line (
+  invoice_id bigint NOT NULL,
+  ledger text NOT NULL DEFAULT 'hand' CHECK (ledger = 'hand'),
+  payment_id text NOT NULL REFERENCES invoicer.received_payment,
+  entry_no integer NOT NULL,
+  line_no integer NOT NULL,
+  amount numeric(20,4) NOT NULL,
+  PRIMARY KEY (invoice_id, line_no, payment_id, entry_no),
+  FOREIGN KEY (invoice_id, ledger, payment_id, entry_no) REFERENCES invoicer.payment,
+  FOREIGN KEY (invoice_id, line_no) REFERENCES invoicer.invoice_line);
 
 -- Previews: what a batch would have closed at a moment. A batch may cite the digest of a preview.
 CREATE TABLE invoicer.preview (
@@ -407,6 +447,7 @@ GRANT SELECT, INSERT ON
   invoicer.operator_edit,
   invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview,
   invoicer.preview_document, invoicer.preview_line, invoicer.download, invoicer.payment,
+  invoicer.received_payment, invoicer.payment_return, invoicer.payment_line,
   invoicer.number_series, invoicer.parked_debtor TO invoicer;
 GRANT UPDATE (detail) ON invoicer.invoice_detail TO invoicer;  -- of a forgotten worker
 GRANT UPDATE (next_number, last_date) ON invoicer.number_series TO invoicer;

@@ -76,9 +76,83 @@ CREATE VIEW invoicer.set_off AS
       WHERE p.corrects_invoice_id IS NOT NULL
       GROUP BY l.invoice_id, p.corrects_invoice_id, i.total) c) s;
 
+-- The same for each credit line. Their sum is what the document takes off the corrected invoice.
+CREATE VIEW invoicer.line_set_off AS
+  SELECT invoice_id, line_no, corrects_invoice_id, corrects_line_no,
+         greatest(least(running, greatest(all_set_off, 0)), least(all_set_off, 0))
+         - greatest(least(running - credit, greatest(all_set_off, 0)), least(all_set_off, 0))
+           AS amount
+  FROM (
+    SELECT *, CASE WHEN all_credits < 0 THEN greatest(least(total, 0), all_credits)
+                   ELSE least(greatest(total, 0), all_credits) END AS all_set_off
+    FROM (
+      SELECT l.invoice_id, l.line_no, p.corrects_invoice_id, p.corrects_line_no, i.total,
+             x.amount AS credit,
+             sum(x.amount) OVER (PARTITION BY l.invoice_id) AS all_credits,
+             sum(x.amount) OVER (
+               PARTITION BY l.invoice_id ORDER BY p.corrects_invoice_id, l.line_no) AS running
+      FROM invoicer.invoice_line l
+      JOIN invoicer.pay_line p USING (pay_line_id)
+      JOIN invoicer.invoice i USING (invoice_id)
+      CROSS JOIN LATERAL (
+        SELECT p.amount + l.allowance_amount + l.tax_amount AS amount) x
+      WHERE p.corrects_invoice_id IS NOT NULL) c) s;
+
+-- The billing records: the lines of closed documents with what is left of each. `charged` is net
+-- after allowance plus tax, without what a credit line takes off another document; `credited` is
+-- what other documents take off the line; `paid` and `check_ids` are those of received payments.
+-- What accounting systems and opening data state as paid is of the document, not of its lines.
+CREATE VIEW invoicer.billing_record AS
+  SELECT x.*, x.charged + x.credited - x.paid AS balance
+  FROM (
+    SELECT i.billing_company, i.account_name, l.invoice_id, i.invoice_number, l.line_no,
+           l.pay_line_id, p.document_kind, p.document_id, p.currency,
+           p.amount + l.allowance_amount + l.tax_amount
+           - coalesce(CASE WHEN p.corrects_invoice_id IS NOT NULL THEN (
+               SELECT s.amount FROM invoicer.line_set_off s
+               WHERE s.invoice_id = l.invoice_id AND s.line_no = l.line_no) END, 0) AS charged,
+           coalesce((
+             SELECT sum(s.amount)
+             FROM invoicer.pay_line c
+             JOIN invoicer.invoice_line d ON d.pay_line_id = c.pay_line_id
+             JOIN invoicer.line_set_off s
+               ON s.invoice_id = d.invoice_id AND s.line_no = d.line_no
+             WHERE c.corrects_invoice_id = l.invoice_id
+               AND c.corrects_line_no = l.line_no), 0) AS credited,
+           coalesce(m.paid, 0) AS paid, coalesce(m.check_ids, '{}') AS check_ids
+    FROM invoicer.invoice_line l
+    JOIN invoicer.invoice i USING (invoice_id)
+    JOIN invoicer.pay_line p USING (pay_line_id)
+    LEFT JOIN LATERAL (
+      SELECT sum(e.paid) AS paid,
+             array_agg(DISTINCT e.check_id) FILTER (WHERE e.paid <> 0) AS check_ids
+      FROM (
+        SELECT r.check_id, sum(k.amount) AS paid
+        FROM invoicer.payment_line k JOIN invoicer.received_payment r USING (payment_id)
+        WHERE k.invoice_id = l.invoice_id AND k.line_no = l.line_no
+        GROUP BY r.payment_id) e) m ON true) x;
+
+-- What became of the money of each received payment.
+CREATE VIEW invoicer.received_payment_balance AS
+  SELECT r.*, a.applied, t.refunded, t.taken_back, t.is_reversed,
+         r.amount - a.applied - t.refunded - t.taken_back AS unapplied,
+         greatest(a.last_day, t.last_day) AS last_day
+  FROM invoicer.received_payment r
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(m.amount), 0) AS applied, max(m.paid_on) AS last_day
+    FROM invoicer.payment m WHERE m.ledger = 'hand' AND m.payment_id = r.payment_id) a
+  CROSS JOIN LATERAL (
+    SELECT coalesce(-sum(b.amount) FILTER (WHERE b.kind = 'refund'), 0) AS refunded,
+           coalesce(-sum(b.amount) FILTER (WHERE b.kind = 'reversal'), 0) AS taken_back,
+           coalesce(bool_or(b.kind = 'reversal'), false) AS is_reversed,
+           max(b.returned_on) AS last_day
+    FROM invoicer.payment_return b WHERE b.payment_id = r.payment_id) t;
+
+GRANT SELECT ON invoicer.line_set_off, invoicer.received_payment_balance TO invoicer;
+
 -- The balance of each document: its total less credits and payments.
 -- `set_off`: what it takes off other invoices. `charged`: its total without that. `credited`: what
--- other documents take off it. `paid`: what accounting systems booked against it.
+-- other documents take off it. `paid`: what payments and accounting systems pay of it.
 -- A document with nothing but credits of one invoice takes all of them off it: that is known
 -- without reading the other lines of the document.
 CREATE VIEW invoicer.invoice_balance AS

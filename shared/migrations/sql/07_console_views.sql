@@ -280,10 +280,31 @@ CREATE VIEW invoicer.console_invoice_balance AS
 -- What each document takes off the invoices that it corrects.
 CREATE VIEW invoicer.console_set_off AS SELECT invoice_id, corrects_invoice_id, amount
     FROM invoicer.set_off;
--- Payments of closed documents, as accounting systems reported them.
+-- Payments of closed documents: as accounting systems reported them, or of a received payment,
+-- with its check identifier.
 CREATE VIEW invoicer.console_payment AS
-  SELECT invoice_id, ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, received_at
-      FROM invoicer.payment;
+  SELECT m.invoice_id, m.ledger, m.payment_id, m.entry_no, m.amount, m.currency, m.paid_on,
+      m.remote_id, m.received_at, r.check_id, r.bank
+  FROM invoicer.payment m
+  LEFT JOIN invoicer.received_payment r
+    ON m.ledger = 'hand' AND r.payment_id = m.payment_id;
+-- Received payments, and what became of the money.
+CREATE VIEW invoicer.console_received_payment AS
+  SELECT payment_id, billing_company, account_name, check_id, received_on, bank, amount, currency,
+      applied, refunded, taken_back, is_reversed, unapplied, actor, reason, recorded_at
+  FROM invoicer.received_payment_balance;
+-- Refunds and reversals of received payments.
+CREATE VIEW invoicer.console_payment_return AS
+  SELECT payment_id, entry_no, kind, amount, returned_on, actor, reason
+  FROM invoicer.payment_return;
+-- The parts of received payments on the lines of documents.
+CREATE VIEW invoicer.console_payment_line AS
+  SELECT invoice_id, line_no, payment_id, entry_no, amount FROM invoicer.payment_line;
+-- Lines of closed documents with what is left of each and the checks that pay it.
+CREATE VIEW invoicer.console_billing_record AS
+  SELECT billing_company, account_name, invoice_id, invoice_number, line_no, pay_line_id,
+      document_kind, document_id, currency, charged, credited, paid, check_ids, balance
+  FROM invoicer.billing_record;
 -- Series of document numbers with the next number of each.
 CREATE VIEW invoicer.console_number_series AS
   SELECT billing_company, series, first_number, next_number, last_date FROM invoicer.number_series;

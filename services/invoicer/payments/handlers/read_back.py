@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.payments import store as payments
-from services.invoicer.payments.rules import rejection_for
+from services.invoicer.payments.rules.entries import rejection_for
+from services.invoicer.payments.store import entries as payments
 from shared.broker.topics import PAYMENT_RECORDED
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Rejection, reader

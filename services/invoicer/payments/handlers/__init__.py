@@ -1,0 +1,1 @@
+"""Commands about payments, what credits free of them, and what accounting systems report."""

@@ -1,0 +1,1 @@
+"""Payments, their entries on documents and lines, and the balances of these."""

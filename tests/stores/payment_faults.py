@@ -1,0 +1,51 @@
+"""A received payment in the small data set of `test_verify`, and faults that are put into it."""
+
+from tests.fault_injection import RowInserter
+
+PAYMENT_FAULTS = {
+    "more applied than received": (
+        "UPDATE invoicer.received_payment SET amount = 499",
+        {"payment_entries"},
+    ),
+    "a reversed payment that still pays": (
+        "INSERT INTO invoicer.payment_return VALUES ('pay-1', 1, 'reversal', -700, '2026-04-10',"
+        " 'c-9', 'pat', 'bounced')",
+        {"payment_entries"},
+    ),
+    "a payment in another currency than its document": (
+        "UPDATE invoicer.received_payment SET currency = 'EUR'",
+        {"payment_fits", "unapplied_by_debtor"},
+    ),
+    "a payment of another debtor": (
+        "UPDATE invoicer.received_payment SET account_name = 'another debtor'",
+        {"payment_fits", "unapplied_by_debtor"},
+    ),
+    "an entry before the date of deposit": (
+        "UPDATE invoicer.payment SET paid_on = '2026-04-01'",
+        {"payment_fits"},
+    ),
+    "a part that is lost": (
+        "UPDATE invoicer.payment_line SET amount = 499",
+        {"payment_parts", "document_balances"},
+    ),
+    "a line that is paid beyond its value": (
+        "UPDATE invoicer.payment_line SET amount = 2068.63",
+        {"line_balances", "payment_parts"},
+    ),
+    "a document that is paid beyond its balance": (
+        "UPDATE invoicer.payment SET amount = 2068.63",
+        {"document_balances", "payment_parts"},
+    ),
+}
+
+
+async def received_payment(inserter: RowInserter) -> None:
+    """A check of 700.00, of which 500.00 pays the invoice of T-2, which is credited in part."""
+    await inserter.run(
+        "INSERT INTO invoicer.received_payment VALUES ('pay-1', 'acme-us', 'office-1 account',"
+        " '4711', '2026-04-07', 'First Bank', 700, 'USD', 'pat', '')"
+    )
+    await inserter.run(
+        "INSERT INTO invoicer.payment VALUES ('hand', 'pay-1', 2, 1, 500, 'USD', '2026-04-07', '')"
+    )
+    await inserter.run("INSERT INTO invoicer.payment_line VALUES (2, 'hand', 'pay-1', 1, 1, 500)")
