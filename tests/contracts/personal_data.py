@@ -153,7 +153,8 @@ NOT_PERSONAL_TEXT = """
     document_kind document_type ends_on fact_id fact_kind family fee_id
     file_format first_number fix groups guarantee hold_code holder host id invoice_number
     item_class item_id item_ids job_title key_id kind last_number leased_by ledger line_hash
-    line_key line_kind login_refused logo message_id missing_timesheets needs node_id office_id
+    layout line_key line_kind login_refused logo message_id missing_timesheets needs node_id
+    office_id
     outcome parent_id payment_id payment_terms percent_of picture placement_id plan po_number
     position_type preview_id product_kind program project public_key rate rate_version
     allowances percent realization_kind receipt reference remote remote_id remote_number

@@ -7,7 +7,16 @@ from pydantic import Field, model_validator
 
 from shared.events.commands.base import InvoicerCommand
 from shared.events.commands.settings import MissingTimesheets
-from shared.events.field_types import Day, DecimalString, Identifier, Message, Name, Word, wrong
+from shared.events.field_types import (
+    Day,
+    DecimalString,
+    Identifier,
+    Message,
+    Name,
+    Word,
+    absent,
+    wrong,
+)
 
 
 class HealthCheck(InvoicerCommand):
@@ -144,5 +153,5 @@ class RecordDownload(InvoicerCommand):
     billing_company: Identifier
     batch_id: Identifier
     file_format: Literal["csv", "pdf", "xlsx", "iif", "ubl", "pdfa"]
-    invoice_number: Identifier | None = None
-    layout: Name | None = None
+    invoice_number: Annotated[Identifier | None, Field(exclude_if=absent)] = None
+    layout: Annotated[Name | None, Field(exclude_if=absent)] = None
