@@ -37,7 +37,7 @@ SHOWN = 60
 MAPPED: tuple[FieldKind, ...] = ("key", "text", "word")
 """The kinds of field whose values a column may replace by other words."""
 _DATE_PART = re.compile("%(.?)")
-DATE_PARTS = "dmyYj"
+DATE_PARTS = ("d", "m", "Y", "y", "j")
 _BLOCK = re.compile(r"\s*\[\[\s*column\s*\]\]")
 _KEY = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
 
@@ -255,7 +255,7 @@ class _Reader:
         if ("field" in given) == ("text" in given):
             wrong("heading", "it needs a field or a text, and not both")
         elif "text" in given:
-            for key in found.keys() & _OF_FIELDS:
+            for key in sorted(found.keys() & _OF_FIELDS):
                 wrong(key, f"{key} is for a field, and this column has a text: leave one out")
         elif "field" in found:
             for key, what in self._misused(found):
@@ -297,7 +297,7 @@ def _unfit(name: str, field: Field, found: Mapping[str, Any]) -> Iterator[tuple[
         yield "cut", f"{name} must not be cut: write most, which refuses a longer one"
     values = found.get("values")
     if field.words and values is not None:
-        for each in values.keys() - set(field.words):
+        for each in sorted(values.keys() - set(field.words)):
             yield "values", f"{name} is never {_shown(each)}: it is {' or '.join(field.words)}"
         if "otherwise" not in found and (missing := set(field.words) - values.keys()):
             yield "values", f"values has no word for {' and '.join(sorted(missing))}"

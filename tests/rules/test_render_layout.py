@@ -304,6 +304,7 @@ def test_a_long_document_keeps_no_row() -> None:
         ('separator = "||"\n', "line 1: separator is "),
         ('decimal = ","\n', "line 1: separator and decimal are both ','"),
         ('dates = "%d %B"\n', "line 1: dates is '%d %B': write a form of %d, %m"),
+        ('dates = "%d%"\n', "line 1: dates is '%d%': write a form of"),
         ('header = "no"\n', "line 1: header is 'no': write true or false"),
         ('signs = "plus"\n', 'line 1: signs is .* "signed", "document", "row"'),
         ('seperator = ";"\n', "line 1: 'seperator' is no setting: did you mean separator?"),
