@@ -345,6 +345,6 @@ _OF_FIELDS = _COLUMN_KEYS.keys() - {"heading", "text"}
 
 
 def _unknown(what: str, name: str, known: Any) -> str:
-    similar = similar_names(name[:SHOWN], known)
-    meant = f"did you mean {' or '.join(similar)}? " if similar else ""
-    return f"{_shown(name)} is no {what}: {meant}write one of {', '.join(known)}"
+    if similar := similar_names(name[:SHOWN], known):
+        return f"{_shown(name)} is no {what}: did you mean {' or '.join(similar)}?"
+    return f"{_shown(name)} is no {what}: write one of {', '.join(known)}"
