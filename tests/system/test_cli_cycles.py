@@ -76,10 +76,10 @@ def test_files_are_downloaded_by_layout_and_by_document(
     """A layout is checked alone and with a batch; its CSV and an IIF file with classes are those
     of the document; both are recorded with the document, which is no download of the batch.
     """
-    facts(typed, tmp_path, "layouts")
-    publish(typed, tmp_path, "timesheet-approved", sheet("layouts", 1))
-    lines_of(typed, "layouts", 1)
-    batch = generate_the_batch_of_its_preview(typed, "layouts")
+    facts(typed, tmp_path, "lay")
+    publish(typed, tmp_path, "timesheet-approved", sheet("lay", 1))
+    lines_of(typed, "lay", 1)
+    batch = generate_the_batch_of_its_preview(typed, "lay")
     example = (EXAMPLES / "sage-50-audit-trail.toml").read_text()
     mine, wrong = tmp_path / "mine.toml", tmp_path / "wrong.toml"
     mine.write_text(example.replace("most = 8", 'otherwise = "LAYOUTS"'))
@@ -90,17 +90,17 @@ def test_files_are_downloaded_by_layout_and_by_document(
     fault = refused(data, "layouts", "check", wrong)
     assert "line 49, column 8 (Net Amount): 'row_nett' is no field" in fault["message"]
     as_csv = ("--format", "csv", "--layout", mine, "--out", tmp_path / "one.csv")
-    saved = typed("invoices", "download", "layouts-0001", *as_csv)
-    assert (saved["invoice_number"], saved["layout"]) == ("layouts-0001", "mine.toml")
+    saved = typed("invoices", "download", "lay-0001", *as_csv)
+    assert (saved["invoice_number"], saved["layout"]) == ("lay-0001", "mine.toml")
     rows = (tmp_path / "one.csv").read_text(encoding="cp1252").splitlines()
     assert [row.split(",")[0] for row in rows] == ["Type", "SI"] and "2000.00" in rows[1]
     iif = ("--format", "iif", "--class", "cost_center", "--class-name", "=Temporary")
-    typed("invoices", "download", "layouts-0001", *iif, "--out", tmp_path / "one.iif")
+    typed("invoices", "download", "lay-0001", *iif, "--out", tmp_path / "one.iif")
     assert "\nCLASS\tTemporary" in (tmp_path / "one.iif").read_text(encoding="cp1252")
     shown_batch = typed("batch", "show", batch)
     assert (shown_batch["downloads"], shown_batch["downloaded_on"]) == (
         [
-            each | {"file_format": name, "layout": layout, "invoice_number": "layouts-0001"}
+            each | {"file_format": name, "layout": layout, "invoice_number": "lay-0001"}
             for each, name, layout in zip(
                 shown_batch["downloads"], ("csv", "iif"), ("mine.toml", None), strict=True
             )
