@@ -75,7 +75,10 @@ WHERE b.balance <> l.balance - coalesce(o.paid, 0)
 WITH owed AS (
   SELECT i.billing_company, i.account_name, i.currency, sum(b.balance) AS balance,
          sum(i.total) AS total
-  FROM invoicer.invoice i JOIN invoicer.invoice_balance b USING (invoice_id) GROUP BY 1, 2, 3),
+  FROM invoicer.invoice i JOIN invoicer.invoice_balance b USING (invoice_id)
+  WHERE (i.billing_company, i.account_name) IN (
+    SELECT billing_company, account_name FROM invoicer.received_payment)
+  GROUP BY 1, 2, 3),
 received AS (
   SELECT billing_company, account_name, currency, sum(amount - refunded - taken_back) AS amount,
          sum(unapplied) AS unapplied

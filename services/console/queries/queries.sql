@@ -46,9 +46,9 @@ parts AS (
         + (SELECT coalesce(sum(b.amount), 0) FROM invoicer.console_payment_return b
            WHERE b.payment_id = r.payment_id AND b.returned_on <= :as_of)
         - (SELECT coalesce(sum(m.amount), 0) FROM invoicer.console_payment m
-           JOIN closed USING (invoice_id)
+           JOIN invoicer.console_invoice i USING (invoice_id)
            WHERE m.ledger = 'hand' AND m.payment_id = r.payment_id
-             AND m.paid_on <= :as_of) AS unapplied
+             AND m.paid_on <= :as_of AND i.invoice_date <= :as_of) AS unapplied
     FROM invoicer.console_received_payment r
     WHERE r.billing_company = :company AND r.received_on <= :as_of) received
   WHERE unapplied <> 0)

@@ -184,19 +184,20 @@ received AS (
     AND (CAST(:account AS text) IS NULL OR account_name = :account)),
 entry AS (
   SELECT account_name, currency, day, document_type AS entry, invoice_number, '' AS payment,
-      CASE WHEN document_type = 'invoice' THEN due_date END AS due_date, total AS amount
+      CASE WHEN document_type = 'invoice' THEN due_date END AS due_date, total AS amount, '' AS id
   FROM document
   UNION ALL
   SELECT d.account_name, d.currency, greatest(m.paid_on, d.day), 'payment', d.invoice_number,
-      m.ledger || ' ' || m.payment_id || ' ' || m.entry_no, NULL, -m.amount
+      m.ledger || ' ' || m.payment_id || ' ' || m.entry_no, NULL, -m.amount, ''
   FROM invoicer.console_payment m JOIN document d USING (invoice_id)
   WHERE m.paid_on <= :until AND m.ledger <> 'hand'
   UNION ALL
-  SELECT account_name, currency, received_on, 'payment', '', 'check ' || check_id, NULL, -amount
+  SELECT account_name, currency, received_on, 'payment', '', 'check ' || check_id, NULL, -amount,
+      payment_id
   FROM received WHERE received_on <= :until
   UNION ALL
   SELECT r.account_name, r.currency, b.returned_on, b.kind, '', 'check ' || r.check_id, NULL,
-      -b.amount
+      -b.amount, b.payment_id || ' ' || b.entry_no
   FROM invoicer.console_payment_return b JOIN received r USING (payment_id)
   WHERE b.returned_on <= :until),
 sums AS (
@@ -206,14 +207,14 @@ sums AS (
 account AS (
   SELECT account_name, currency, 1 AS part, CAST(:since AS date) AS day,
       'opening balance' AS entry, '' AS invoice_number, '' AS payment,
-      CAST(NULL AS date) AS due_date, opening AS amount FROM sums
+      CAST(NULL AS date) AS due_date, opening AS amount, '' AS id FROM sums
   UNION ALL
-  SELECT account_name, currency, 2, day, entry, invoice_number, payment, due_date, amount
+  SELECT account_name, currency, 2, day, entry, invoice_number, payment, due_date, amount, id
   FROM entry JOIN sums USING (account_name, currency) WHERE day >= :since
   UNION ALL
-  SELECT account_name, currency, 3, :until, 'closing balance', '', '', NULL, NULL FROM sums)
+  SELECT account_name, currency, 3, :until, 'closing balance', '', '', NULL, NULL, '' FROM sums)
 SELECT account_name, day, entry, invoice_number, payment, due_date, amount,
     sum(amount) OVER (PARTITION BY account_name, currency
-      ORDER BY part, day, money, invoice_number, payment, entry) AS balance, currency
+      ORDER BY part, day, money, invoice_number, payment, entry, id) AS balance, currency
 FROM (SELECT *, entry IN ('payment', 'reversal', 'refund') AS money FROM account) each_entry
-ORDER BY account_name, currency, part, day, money, invoice_number, payment, entry
+ORDER BY account_name, currency, part, day, money, invoice_number, payment, entry, id
