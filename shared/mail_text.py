@@ -22,20 +22,31 @@ FIELDS: Mapping[str, str] = {
     "service_to": "last day of the service",
 }
 """The fields of a template, and what each holds."""
+REMINDER_FIELDS: Mapping[str, str] = {
+    "invoices": "a line for each invoice: number, date, due date, days overdue, what is open",
+    "count": "how many invoices",
+    "total": "what is open of them together",
+    "currency": "their currency",
+    "days": "the stage: days after the due date",
+    "debtor": "name of the debtor on the newest invoice",
+    "company": "name of the billing company on the newest invoice",
+}
+"""The fields of a template of a reminder."""
 
 
-def check_template(template: str) -> None:
+def check_template(template: str, fields: Mapping[str, str] = FIELDS) -> None:
     """Raise ValueError, with what to write, if a template has another field or a stray brace."""
-    for _ in _parts(template):
+    for _ in _parts(template, fields):
         pass
 
 
 def fill_in(template: str, values: Mapping[str, str]) -> str:
     """Return a checked template with its fields replaced. `values` has every field."""
-    return "".join(literal + (values[name] if name else "") for literal, name in _parts(template))
+    parts = _parts(template, values)
+    return "".join(literal + (values[name] if name else "") for literal, name in parts)
 
 
-def _parts(template: str) -> Iterator[tuple[str, str]]:
+def _parts(template: str, fields: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Return each literal with the field that follows it ("": none)."""
     try:
         parts = list(string.Formatter().parse(template))
@@ -44,7 +55,7 @@ def _parts(template: str) -> Iterator[tuple[str, str]]:
     for literal, name, form, conversion in parts:
         if name is None:
             yield literal, ""
-        elif name not in FIELDS or form or conversion:
-            raise ValueError(f"knows no such field: it has {', '.join(sorted(FIELDS))}")
+        elif name not in fields or form or conversion:
+            raise ValueError(f"knows no such field: it has {', '.join(sorted(fields))}")
         else:
             yield literal, name

@@ -61,6 +61,7 @@ SHARED = {
     "errors",
     "json_text",
     "mail_text",
+    "reminders",
     "terms",
     "events",
     "settings",

@@ -3,7 +3,7 @@
 Owns: connections with sealed secrets and code mappings, deliveries (one row for each connection
 and document) with every attempt, the rate budget of a connection over all workers, the received
 events of closed documents, payments read back, drifts that reconciliation found; mail accounts, and
-one row for each document and e-mail address with every attempt.
+one row for each document and e-mail address with every attempt; reminders of overdue invoices.
 Does not own: invoices and their numbers; it reads `invoicer.closed_invoice` and
 `invoicer.closed_invoice_line`. Addresses of debtors belong to the invoicer, too.
 
@@ -23,6 +23,7 @@ Invariants:
   tells when to read, never what.
 - That the end of an e-mail goes out is stored before it does; from then on, without the server's
   answer, a person decides.
+- An invoice is reminded once at each stage; what is due is decided again when the e-mail goes out.
 - A refused document stops no other document; a refused key stops its connection and no other.
 
 Each feature imports only the features before it: ledgers < connections < deliveries < mail <

@@ -18,6 +18,7 @@ from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.deliveries.handlers.lease_holders import holder_name
 from services.arg_sync.deliveries.store import deliveries
 from services.arg_sync.ledgers.registry import adapter_specs
+from services.arg_sync.mail.handlers import reminders
 from services.arg_sync.mail.handlers.mail_loop import MailLoop
 from services.arg_sync.mail.store import mails
 from services.arg_sync.payments.handlers.polling import PaymentLoop
@@ -97,6 +98,7 @@ def service() -> Service:
             ("kinds", store_ledger_kinds()),
             ("sealing key", publish_key()),
             ("held commands", subscriptions.answer_held),
+            ("reminders", reminders.queue_due),
         ],
         collect_metrics=collect_metrics,
         timers=[loop],

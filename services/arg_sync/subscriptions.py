@@ -15,6 +15,7 @@ from services.arg_sync.deliveries.handlers import consuming
 from services.arg_sync.deliveries.store import deliveries
 from services.arg_sync.deliveries.store import messages as delivery_messages
 from services.arg_sync.mail.handlers import commands as mail_commands
+from services.arg_sync.mail.handlers import reminders
 from services.arg_sync.payments import store as payment_store
 from services.arg_sync.payments.handlers import commands as payment_commands
 from services.arg_sync.reconciliation import handlers as reconciliation
@@ -90,6 +91,7 @@ DISPATCHER = CommandDispatcher(
         **connection_commands.HANDLERS,
         **delivery_commands.HANDLERS,
         **mail_commands.HANDLERS,
+        **reminders.HANDLERS,
         **payment_commands.HANDLERS,
         **reconciliation.HANDLERS,
     },

@@ -7,6 +7,7 @@ JSON numbers are refused for money and hours because JSON parsers turn them into
 import base64
 import re
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -22,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from shared.mail_text import check_template
+from shared.mail_text import FIELDS, REMINDER_FIELDS, check_template
 from shared.money import known_currency, plain
 
 MESSAGE_BYTES = 900_000
@@ -233,8 +234,16 @@ def _without_braces(error: Exception) -> str:
 
 
 def _template(text: str) -> str:
+    return _with_fields(text, FIELDS)
+
+
+def _reminder_template(text: str) -> str:
+    return _with_fields(text, REMINDER_FIELDS)
+
+
+def _with_fields(text: str, fields: Mapping[str, str]) -> str:
     try:
-        check_template(text)
+        check_template(text, fields)
     except ValueError as error:
         raise wrong("bad_template", _without_braces(error)) from error
     return text
@@ -298,6 +307,14 @@ MailSubject = Annotated[
 """Template of the subject of an e-mail: one line. Empty: the default."""
 MailText = Annotated[Text, AfterValidator(_template)]
 """Template of the text of an e-mail. Empty: the default."""
+ReminderSubject = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=ID_LENGTH * 2),
+    AfterValidator(_name),
+    AfterValidator(_reminder_template),
+]
+ReminderText = Annotated[Text, AfterValidator(_reminder_template)]
+"""Templates of a reminder. Empty: the default."""
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
 CodeOrNone = Annotated[
     str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")

@@ -68,6 +68,16 @@ COMMANDS = {
             }
         ]
     },
+    "set-reminders": COMPANY
+    | {
+        "account_name": "ACME-HOSPITAL",
+        "enabled": True,
+        "stages": [7, 14, 30],
+        "templates": [{"stage": 30, "subject": "Final reminder: {total} {currency}"}],
+        "minimum": "5.00",
+    },
+    "hold-reminders": COMPANY | {"invoice_number": "US-000042", "until": "2026-05-01"},
+    "send-reminder": COMPANY | {"reminder": "reminder:17", "again": True},
     "set-catalog-item": {
         "item_id": "DIRECT-HIRE",
         "name": "Direct hire",

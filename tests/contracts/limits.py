@@ -21,10 +21,11 @@ from services.arg_sync.ledgers import (
     registry,
     xero,
 )
+from services.arg_sync.mail import rules as mail
 from services.arg_sync.payments.handlers import webhooks
 from services.console.actions import record_keys
 from services.console.importing import bounces, csv_rows, dialect, plan
-from shared import json_text, sealing
+from shared import json_text, reminders, sealing
 from shared import settings as environment
 from shared.consumer import commands, unpacking, upstream
 from shared.events import field_types
@@ -368,6 +369,13 @@ LIMITS: tuple[Limit, ...] = (
         f"{number(field_types.ADDRESS_LENGTH)}; {number(debtor_settings.ADDRESSES_AT_MOST)}",
         "refused",
         "tests/rules/test_mail.py::test_an_address_is_one_that_every_server_takes",
+    ),
+    Limit(
+        "reminders",
+        "stages; invoices of an e-mail",
+        f"{number(reminders.STAGES_AT_MOST)}; {number(mail.INVOICES_AT_MOST)}",
+        "refused; more e-mails",
+        "tests/handlers/test_reminders.py::test_many_invoices_are_in_several_emails",
     ),
     Limit(
         "answer of a mail server",

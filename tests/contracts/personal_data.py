@@ -117,6 +117,9 @@ PERSONAL: dict[str, Personal] = {
     "user": Personal(CLIENT, "login of the mail account", "until it is changed", STAYS),
     "mail_subject": Personal(CLIENT, "template of a subject", "until it is changed", STAYS),
     "mail_text": Personal(CLIENT, "template of a text", "until it is changed", STAYS),
+    "stages": Personal(
+        CLIENT, "stages of reminders, with templates", "until they are changed", STAYS
+    ),
     "subject": Personal(CLIENT, "subject of an e-mail, with the debtor's name", BOOKS, STAYS),
     "content": Personal(CLIENT, "text of an e-mail, with the debtor's name", BOOKS, STAYS),
     "contact": Personal(CLIENT, "for whom a client's documents are", "until it is changed", STAYS),
@@ -157,7 +160,7 @@ NOT_PERSONAL_TEXT = """
     office_id
     outcome parent_id payment_id payment_terms percent_of picture placement_id plan po_number
     position_type preview_id product_kind program project public_key rate rate_version
-    allowances percent realization_kind receipt reference remote remote_id remote_number
+    allowances percent realization_kind receipt reference reminder remote remote_id remote_number
     remote_state remove_allowances request_key requirement_id requirement_ids retainer role
     schedule sealed sealed_password sealed_secrets series series_prefix service sha256 source
     source_id state status steps subject_id tax_basis tax_code tax_date tax_regime tax_totals

@@ -18,7 +18,7 @@ MAY: Mapping[str, str] = {
     "viewer": "",
     "approver": "",
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
-    " preview-batch health-check add-charge poll-ledger record-bounces record-payment"
+    " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders record-payment"
     " apply-payment unapply-payment reverse-payment apply-credit",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
@@ -27,7 +27,7 @@ MAY: Mapping[str, str] = {
     " load-opening-documents set-opening-number set-debtor-terms sync-batch retry-delivery"
     " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
     " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
-    " record-refund",
+    " record-refund set-reminders hold-reminders send-reminder",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"

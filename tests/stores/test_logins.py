@@ -74,6 +74,8 @@ CHANGED = {
     "arg_sync.connection": WHOLE,
     "arg_sync.mail": WHOLE,
     "arg_sync.mail_account": WHOLE,
+    "arg_sync.reminder_settings": WHOLE,
+    "arg_sync.reminder_hold": WHOLE,
     "arg_sync.mapping": WHOLE,
     "arg_sync.delivery": WHOLE,
     "arg_sync.call_pacing": WHOLE,
@@ -109,6 +111,8 @@ DELETED = {
     "arg_sync.held_command",
     "arg_sync.customer",
     "arg_sync.mapping_problem",
+    "arg_sync.reminder_settings",
+    "arg_sync.reminder_hold",
 }
 NOT_INSERTED = {"invoicer.installation"}
 

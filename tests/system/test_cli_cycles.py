@@ -387,6 +387,29 @@ def test_a_batch_is_sent_by_email_and_one_comes_back(
         assert set(server.recipients().values()) == {2}
         assert typed("send", "account", *company)["state"] == "ready"
         assert "ap@client.example" in shown(data, "send", "list")
+    set_reminders(typed, data, company)
+
+
+def set_reminders(typed: Type, data: Path, company: tuple[str, ...]) -> None:
+    """Stages, a template and a hold; the preview gives the reason while nothing is overdue."""
+    typed("reminders", "set", *company, "--stage", 14, "--stage", 7, "--minimum", "5", "--on")
+    typed("reminders", "template", 14, *company, "--subject", "Last: {total}")
+    debtor = ("--account-name", "Client of mail")
+    typed("reminders", "set", *company, *debtor, "--off")
+    of_company, of_debtor = typed("reminders", "show", *company)["settings"]
+    assert [(each["days"], each["subject"]) for each in of_company["stages"]] == [
+        (7, ""),
+        (14, "Last: {total}"),
+    ]
+    assert (of_debtor["enabled"], of_debtor["stages"]) == (False, None)
+    found = typed("reminders", "preview", *company, "--number", "mail-0001")
+    assert (found["enabled"], found["invoices"][0]["code"]) == (True, "not_overdue")
+    assert "0 invoices to remind" in shown(data, "reminders", "preview", *company)
+    typed("reminders", "hold", "mail-0001", "--until", "2026-06-01", "--reason", "disputed")
+    typed("reminders", "release", "mail-0001")
+    assert refused(data, "reminders", "release", "mail-0001")["code"] == "not_held"
+    assert typed("reminders", "list", *company) == {"reminders": [], "total": 0}
+    assert refused(data, "reminders", "send", "reminder:1")["code"] == "never_sent"
 
 
 def test_a_retainer_is_listed_and_its_excess_kept(typed: Type, tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ tried again, `permanent` refuses this e-mail, `unknown` waits for a person, and 
 the whole account (`everywhere`) leaves the e-mail queued.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 
 from services.arg_sync.connections.rules import Jitter, backoff
 from services.arg_sync.ledgers.failures import Failure
 from shared.mail_text import fill_in
-from shared.terms import ClosedDocument
+from shared.money import written
+from shared.reminders import OpenInvoice
+from shared.terms import ClosedDocument, counted
 
 FIRST_SECONDS, LONGEST_SECONDS = 60.0, 3_600.0
 """Waits after an answer such as 451: a server that greylists takes the second attempt."""
@@ -24,7 +28,27 @@ please find attached {document} {number} of {invoice_date}: {total} {currency}.
 
 {company}
 """
+REMINDER_SUBJECT = "Payment reminder from {company}: {total} {currency} overdue"
+REMINDER_TEXT = """Dear customer,
+
+we have no payment yet for what follows, which is overdue by {days} days or more:
+
+{invoices}
+
+Together: {total} {currency}
+
+If you have paid in the meantime, please take no notice of this message. If something is wrong with
+an invoice, please tell us.
+
+{company}
+"""
+FROM_HOUR = 8
+"""The hour of the billing company's day from which reminders are queued."""
+INVOICES_AT_MOST = 500
+"""In one reminder; more are in further ones."""
 SENT = "sent"
+NOT_DUE = "no_longer_due"
+"""The code of a reminder of which nothing was due any more when its turn came."""
 UNKNOWN_FIX = (
     "ask the recipient or look in the log of the mail server (`backoffice send show` has the"
     " message id), then `backoffice send decide NUMBER --address A --sent` or `--not-sent`"
@@ -93,3 +117,34 @@ def subject_and_text(
     values = fields_of(document)
     lines = fill_in(subject or account.get("subject") or SUBJECT, values)
     return " ".join(lines.split()), fill_in(text or account.get("text") or TEXT, values)
+
+
+def reminder_words(
+    invoices: Sequence[OpenInvoice], stage: int, subject: str, text: str, today: date
+) -> tuple[str, str]:
+    """Return subject and text of a reminder of invoices (at least one) in one currency.
+
+    Empty templates are ours. A subject is one line.
+    """
+    ordered = sorted(invoices, key=lambda one: (one.due_date, one.invoice_number))
+    newest, currency = ordered[-1], ordered[0].currency
+    values = {
+        "invoices": "\n".join(_in_words(each, today) for each in ordered),
+        "count": str(len(ordered)),
+        "total": written(sum((each.balance for each in ordered), Decimal(0)), currency),
+        "currency": currency,
+        "days": str(stage),
+        "debtor": newest.debtor_name,
+        "company": newest.company_name,
+    }
+    line = fill_in(subject or REMINDER_SUBJECT, values)
+    return " ".join(line.split()), fill_in(text or REMINDER_TEXT, values)
+
+
+def _in_words(invoice: OpenInvoice, today: date) -> str:
+    """Return the line of an invoice in a reminder."""
+    return (
+        f"{invoice.invoice_number} of {invoice.invoice_date}, due {invoice.due_date},"
+        f" {counted(invoice.overdue(today), 'day')} overdue:"
+        f" {written(invoice.balance, invoice.currency)} {invoice.currency}"
+    )

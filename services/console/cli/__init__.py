@@ -48,6 +48,7 @@ MODULES = {
     "polling": ("ledger",),
     "deliveries": ("deliveries",),
     "sending": ("send",),
+    "reminders": ("reminders",),
     "reconcile": ("reconcile",),
     "access": ("people", "keys"),
     "demo": ("demo",),

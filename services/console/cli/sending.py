@@ -44,6 +44,9 @@ ATTEMPTS = [
 Number = Annotated[
     str, typer.Argument(metavar="NUMBER", help="Number of the invoice or credit note.")
 ]
+NumberOrReminder = Annotated[
+    str, typer.Argument(metavar="NUMBER", help="Number of a document, or a reminder: reminder:17.")
+]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -232,6 +235,15 @@ def _company(run: Run, number: str, billing_company: str | None) -> str:
     return str(run.read(read_invoice, number, billing_company)["billing_company"])
 
 
+def _company_of_mail(run: Run, number: str, billing_company: str | None) -> str:
+    from services.console.queries.mail import mails_of
+    from shared.reminders import PREFIX
+
+    if not number.startswith(PREFIX):
+        return _company(run, number, billing_company)
+    return str(run.read(mails_of, number)[0]["billing_company"])
+
+
 @command(app, "list")
 def list_mails(
     run: Run,
@@ -251,8 +263,10 @@ def list_mails(
 
 
 @command(app)
-def show(run: Run, number: Number) -> None:
-    """Show every e-mail of a document: its state, and every attempt with the server's answer."""
+def show(run: Run, number: NumberOrReminder) -> None:
+    """Show every e-mail of a document or reminder: its state, and every attempt with the server's
+    answer.
+    """
     from services.console.queries.mail import mails_of
 
     found = run.read(mails_of, number)
@@ -265,7 +279,7 @@ def show(run: Run, number: Number) -> None:
 @command(app, sends=True)
 def decide(
     run: Run,
-    number: Number,
+    number: NumberOrReminder,
     address: Annotated[str, option("The address in question.", "--address", metavar="A")],
     sent: Annotated[
         bool, typer.Option("--sent/--not-sent", help="It arrived, or it is sent once more.")
@@ -275,7 +289,7 @@ def decide(
     """Decide about an e-mail of unknown outcome; needs --reason."""
     run.send(
         "decide-mail",
-        billing_company=_company(run, number, billing_company),
+        billing_company=_company_of_mail(run, number, billing_company),
         invoice_number=number,
         address=address,
         sent=sent,

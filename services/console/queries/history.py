@@ -17,6 +17,7 @@ from services.console.queries.dead_letters import SERVICES
 from services.console.queries.invoices import number_span
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.money import plain
+from shared.reminders import PREFIX
 from shared.stored import as_json
 from shared.terms import counted
 
@@ -196,12 +197,15 @@ async def _jumps(connection: ReadConnection, subject: str) -> list[Row]:
 
 
 async def _mails(connection: ReadConnection, subject: str) -> list[Row]:
-    """What became of each attempt to send this document by e-mail."""
+    """What became of each attempt to send this document, or a reminder of it, by e-mail."""
     rows = await fetch(
         connection,
-        "SELECT a.ended_at AS at, a.state, a.message, m.address"
+        "SELECT a.ended_at AS at, a.state, a.message, m.address, m.document_type, m.invoice_number"
         " FROM arg_sync.console_mail_attempt a JOIN arg_sync.console_mail m USING (mail_id)"
-        " WHERE m.invoice_number = :subject ORDER BY a.ended_at DESC LIMIT :most",
+        " WHERE m.invoice_number = :subject OR m.invoice_number IN ("
+        f"   SELECT '{PREFIX}' || r.reminder_id FROM arg_sync.console_reminded_invoice r"
+        "   WHERE r.invoice_number = :subject AND r.billing_company = m.billing_company)"
+        " ORDER BY a.ended_at DESC LIMIT :most",
         subject=subject,
         most=MAX_LINES,
     )
@@ -212,10 +216,15 @@ async def _mails(connection: ReadConnection, subject: str) -> list[Row]:
             "actor": "",
             "reason": "",
             "command_id": None,
-            "message": f"to {row['address']}: {row['message']}",
+            "message": f"{_about(row)}to {row['address']}: {row['message']}",
         }
         for row in rows
     ]
+
+
+def _about(mail: Row) -> str:
+    """Which reminder an e-mail is; a document of its own needs no name."""
+    return f"{mail['invoice_number']} " if mail["document_type"] == "reminder" else ""
 
 
 def _number(subject: str) -> int | None:

@@ -60,10 +60,13 @@ from shared.events.commands.lines import (
 from shared.events.commands.mail import (
     Bounce,
     DecideMail,
+    HoldReminders,
     RecordBounces,
     SendBatch,
     SendInvoice,
+    SendReminder,
     SetMailAccount,
+    SetReminders,
 )
 from shared.events.commands.opening import (
     LoadOpeningDocuments,
@@ -142,6 +145,9 @@ AnyCommand = (
     | SendInvoice
     | DecideMail
     | RecordBounces
+    | SetReminders
+    | HoldReminders
+    | SendReminder
     | ReplayDeadLetter
     | DiscardDeadLetter
     | ForgetWorker

@@ -5,12 +5,15 @@ billing company, server and login (`shared.sealing`), and only arg_sync opens it
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.events.commands.base import ArgSyncCommand
 from shared.events.field_types import (
+    Day,
+    DecimalString,
     EmailAddress,
     EmailOrNone,
     Identifier,
@@ -18,10 +21,14 @@ from shared.events.field_types import (
     MailText,
     Message,
     Name,
+    ReminderSubject,
+    ReminderText,
     SealedBox,
     Text,
     Word,
+    wrong,
 )
+from shared.reminders import STAGES_AT_MOST
 
 DEFAULT_TLS = "starttls"
 PORTS = {"starttls": "587", "tls": "465", "none": "25"}
@@ -110,3 +117,76 @@ class RecordBounces(ArgSyncCommand):
     bounces: Annotated[
         tuple[Bounce, ...], Field(strict=False, min_length=1, max_length=BOUNCES_AT_MOST)
     ]
+
+
+StageDays = Annotated[int, Field(strict=True, ge=1, le=999)]
+"""Days after the due date."""
+
+
+class ReminderTemplate(Message):
+    """Subject and text of the reminders of a stage; what is left out stays, empty is the default.
+
+    A debtor's default is the company's template of the same stage.
+    """
+
+    stage: StageDays
+    subject: ReminderSubject | None = None
+    text: ReminderText | None = None
+
+
+class SetReminders(ArgSyncCommand):
+    """Set who is reminded of overdue invoices by e-mail; fields that are left out stay.
+
+    Without `account_name` for the billing company, whose settings hold for each debtor that has
+    none of its own. `stages`: all stages, as days after the due date. Invoices of which less than
+    `minimum` is open, in their currency, are not reminded. `as_company` removes what a debtor has
+    of its own.
+    """
+
+    command: Literal["set-reminders"] = "set-reminders"
+    billing_company: Identifier
+    account_name: Name = ""
+    enabled: bool | None = None
+    stages: (
+        Annotated[
+            tuple[StageDays, ...], Field(strict=False, min_length=1, max_length=STAGES_AT_MOST)
+        ]
+        | None
+    ) = None
+    templates: Annotated[
+        tuple[ReminderTemplate, ...], Field(strict=False, max_length=STAGES_AT_MOST)
+    ] = ()
+    minimum: Annotated[Decimal, DecimalString(places=4, digits=12, ge="0")] | None = None
+    as_company: bool = False
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> "SetReminders":
+        given = (
+            self.enabled is not None or self.stages or self.templates or self.minimum is not None
+        )
+        if self.as_company and (given or not self.account_name):
+            raise wrong("as_company_alone", "as_company needs account_name and nothing else")
+        if not self.as_company and not given:
+            raise wrong("nothing_given", "give enabled, stages, templates or minimum")
+        if self.stages and len(set(self.stages)) < len(self.stages):
+            raise wrong("stage_twice", "names a stage twice: give each once")
+        return self
+
+
+class HoldReminders(ArgSyncCommand):
+    """Remind of an invoice no more, until the day before `until` or for good; or `release` it."""
+
+    command: Literal["hold-reminders"] = "hold-reminders"
+    billing_company: Identifier
+    invoice_number: Identifier
+    until: Day | None = None
+    release: bool = False
+
+
+class SendReminder(ArgSyncCommand):
+    """Send a reminder that was refused; with `again` also to an address that has it."""
+
+    command: Literal["send-reminder"] = "send-reminder"
+    billing_company: Identifier
+    reminder: Identifier
+    again: bool = False

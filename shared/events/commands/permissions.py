@@ -78,6 +78,9 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.SendInvoice: Permission(_MANAGER),
     commands.DecideMail: Permission(_MANAGER),
     commands.RecordBounces: Permission(_CLERK, "looked-up"),
+    commands.SetReminders: Permission(_MANAGER),
+    commands.HoldReminders: Permission(_CLERK),
+    commands.SendReminder: Permission(_MANAGER),
     commands.PollLedger: Permission(_CLERK, "looked-up"),
     commands.Reconcile: Permission(("controller",), "looked-up"),
     # the system

@@ -212,12 +212,38 @@ CREATE TABLE arg_sync.mail_account (
   failures integer NOT NULL DEFAULT 0, open_until timestamptz,
       circuit_message text NOT NULL DEFAULT '',
   actor text NOT NULL, changed_at timestamptz NOT NULL);
--- A document for one address: sent once in each revision.
+-- Reminders of overdue invoices, of a billing company (no Account Name) or a debtor. What is NULL
+-- for a debtor is as for the company. `stages`: days after the due date, subject, text.
+CREATE TABLE arg_sync.reminder_settings (
+  billing_company text NOT NULL REFERENCES arg_sync.mail_account, account_name text NOT NULL,
+  enabled boolean, stages jsonb, minimum numeric(20,4) CHECK (minimum >= 0),
+  -- of the company: the last day on which its invoices were looked at; NULL: to do now
+  looked_at date,
+  actor text NOT NULL, changed_at timestamptz NOT NULL,
+  PRIMARY KEY (billing_company, account_name));
+-- Invoices that are not reminded, until the day before a date or for good.
+CREATE TABLE arg_sync.reminder_hold (
+  invoice_id bigint PRIMARY KEY, reason text NOT NULL, until_date date, actor text NOT NULL,
+  held_at timestamptz NOT NULL DEFAULT now());
+-- One reminder of a debtor: the invoices in a currency that reached a stage on a day.
+CREATE TABLE arg_sync.reminder (
+  reminder_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  billing_company text NOT NULL, account_name text NOT NULL, currency text NOT NULL,
+  stage integer NOT NULL CHECK (stage > 0), reminded_on date NOT NULL,
+  -- templates of the stage
+  subject text NOT NULL, content text NOT NULL);
+CREATE TABLE arg_sync.reminded_invoice (
+  invoice_id bigint NOT NULL, stage integer NOT NULL,
+  reminder_id bigint NOT NULL REFERENCES arg_sync.reminder,
+  PRIMARY KEY (invoice_id, stage));                    -- once for each stage
+CREATE INDEX reminded_invoice_reminder ON arg_sync.reminded_invoice (reminder_id);
+-- A document or a reminder for one address: sent once in each revision.
 CREATE TABLE arg_sync.mail (
   mail_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  billing_company text NOT NULL REFERENCES arg_sync.mail_account, invoice_id bigint NOT NULL,
+  billing_company text NOT NULL REFERENCES arg_sync.mail_account, invoice_id bigint,
+      -- of a reminder: no batch, and its name
       batch_id text NOT NULL, invoice_number text NOT NULL, document_type text NOT NULL,
-      account_name text NOT NULL,
+      account_name text NOT NULL, reminder_id bigint REFERENCES arg_sync.reminder,
   address text NOT NULL, subject text NOT NULL, content text NOT NULL, attach text[] NOT NULL,
   -- counts what an operator sends again; each has a message id of its own
   revision integer NOT NULL DEFAULT 0, message_id text NOT NULL UNIQUE,
@@ -232,7 +258,8 @@ CREATE TABLE arg_sync.mail (
   -- every write names its lease
   lease bigint NOT NULL DEFAULT 0, leased_by text NOT NULL DEFAULT '',
   queued_at timestamptz NOT NULL, settled_at timestamptz,
-  UNIQUE (invoice_id, address));
+  CHECK ((invoice_id IS NULL) <> (reminder_id IS NULL)),
+  UNIQUE (invoice_id, address), UNIQUE (reminder_id, address));
 CREATE INDEX mail_open ON arg_sync.mail (billing_company, mail_id)
     WHERE state IN ('queued', 'sending');
 CREATE INDEX mail_batch ON arg_sync.mail (batch_id);
@@ -265,8 +292,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, a
 GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery,
     arg_sync.call_pacing, arg_sync.payment_cursor, arg_sync.reconciliation,
     arg_sync.sealing_key, arg_sync.mail_account, arg_sync.mail TO arg_sync;
+GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.reminder_settings, arg_sync.reminder_hold
+    TO arg_sync;
 GRANT SELECT ON arg_sync.waiting_credit_note TO arg_sync;
 GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction, arg_sync.payment,
-    arg_sync.drift, arg_sync.attempt, arg_sync.mail_attempt TO arg_sync;
+    arg_sync.drift, arg_sync.attempt, arg_sync.mail_attempt, arg_sync.reminder,
+    arg_sync.reminded_invoice TO arg_sync;
 GRANT UPDATE (invoice_id, invoice_number, currency) ON arg_sync.payment TO arg_sync;
 GRANT UPDATE (resolved_at) ON arg_sync.drift TO arg_sync;

@@ -419,7 +419,44 @@ CREATE VIEW arg_sync.console_mail_attempt AS
   SELECT mail_id, attempt_no, revision, state, code, message, message_id, worker, duration_ms,
       ended_at
   FROM arg_sync.mail_attempt;
+-- Settings of reminders, of companies (no Account Name) and debtors.
+CREATE VIEW arg_sync.console_reminder_settings AS
+  SELECT billing_company, account_name, enabled, stages, minimum, looked_at, actor, changed_at
+  FROM arg_sync.reminder_settings;
+-- Reminders with the invoices of each.
+CREATE VIEW arg_sync.console_reminder AS
+  SELECT r.reminder_id, r.billing_company, r.account_name, r.currency, r.stage, r.reminded_on,
+      array(SELECT i.invoice_number
+            FROM arg_sync.reminded_invoice d JOIN invoicer.invoice i USING (invoice_id)
+            WHERE d.reminder_id = r.reminder_id ORDER BY i.due_date, i.invoice_number)
+        AS invoice_numbers
+  FROM arg_sync.reminder r;
+-- The reminders of each invoice.
+CREATE VIEW arg_sync.console_reminded_invoice AS
+  SELECT i.billing_company, i.invoice_number, d.stage, d.reminder_id
+  FROM arg_sync.reminded_invoice d JOIN invoicer.invoice i USING (invoice_id);
+-- What decides whether an invoice is reminded: what is open of it, its latest reminder, a hold.
+CREATE VIEW arg_sync.console_open_invoice AS
+  SELECT i.invoice_id, i.billing_company, i.account_name, i.invoice_number, i.invoice_date,
+      i.due_date, i.currency, b.balance, i.is_opening, i.seller ->> 'name' AS company_name,
+      i.buyer ->> 'name' AS debtor_name, r.stage AS reminded_stage, r.reminder_id,
+      h.reason AS hold_reason, h.until_date AS hold_until
+  FROM invoicer.invoice i
+  JOIN invoicer.invoice_balance b USING (invoice_id)
+  LEFT JOIN LATERAL (
+    SELECT d.stage, d.reminder_id FROM arg_sync.reminded_invoice d
+    WHERE d.invoice_id = i.invoice_id ORDER BY d.stage DESC LIMIT 1) r ON true
+  LEFT JOIN arg_sync.reminder_hold h ON h.invoice_id = i.invoice_id
+  WHERE i.document_type = 'invoice';
+-- The connections of which no payments were read for a day: what is paid may be unknown.
+CREATE VIEW arg_sync.console_late_payments AS
+  SELECT c.billing_company, c.ledger, p.read_at
+  FROM arg_sync.connection c LEFT JOIN arg_sync.payment_cursor p USING (ledger)
+  WHERE c.state <> 'disconnected'
+    AND coalesce(p.read_at, c.connected_at) < clock_timestamp() - interval '1 day';
 
+-- arg_sync decides about reminders by what the preview of the console shows.
+GRANT SELECT ON arg_sync.console_open_invoice, arg_sync.console_late_payments TO arg_sync;
 -- arg_sync sends documents as the console shows them: workers who were forgotten by a pseudonym.
 GRANT SELECT ON invoicer.console_closed_line TO arg_sync;
 

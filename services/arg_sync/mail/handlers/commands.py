@@ -46,8 +46,8 @@ NEEDED = ("sender", "host")
 AT_ONCE = 500
 SHOWN = 20
 BOUNCED_FIX = (
-    "correct the address with `backoffice debtor-terms set`, then `backoffice send invoice NUMBER`;"
-    " to the same address with --again"
+    "correct the address with `backoffice debtor-terms set`, then `backoffice send invoice NUMBER`"
+    " (`backoffice reminders send NUMBER`); to the same address with --again"
 )
 
 
@@ -126,7 +126,7 @@ def _require_password(command: SetMailAccount, bound_to: bytes) -> None:
 
 async def on_send_batch(connection: AsyncConnection, command: SendBatch) -> Answer:
     """Queue what was not sent of a batch."""
-    account = await _account(connection, command.billing_company)
+    account = await account_or_refused(connection, command.billing_company)
     ids = await mails.documents_of(connection, command.billing_company, batch_id=command.batch_id)
     if not ids:
         raise Refused(
@@ -144,7 +144,7 @@ async def on_send_batch(connection: AsyncConnection, command: SendBatch) -> Answ
         else ""
     )
     return Answer(
-        f"{counted(queued, 'e-mail')} of {command.batch_id} queued{missing}{_held(account)}",
+        f"{counted(queued, 'e-mail')} of {command.batch_id} queued{missing}{held_words(account)}",
         details={
             "batch_id": command.batch_id,
             "queued": queued,
@@ -159,7 +159,7 @@ async def on_send_batch(connection: AsyncConnection, command: SendBatch) -> Answ
 async def on_send_invoice(connection: AsyncConnection, command: SendInvoice) -> Answer:
     """Queue one document for every address of its debtor."""
     number = command.invoice_number
-    account = await _account(connection, command.billing_company)
+    account = await account_or_refused(connection, command.billing_company)
     ids = await mails.documents_of(connection, command.billing_company, number=number)
     if not ids:
         raise Refused(
@@ -183,7 +183,7 @@ async def on_send_invoice(connection: AsyncConnection, command: SendInvoice) -> 
             "see `backoffice send show`; to send once more what was sent or came back: --again",
         )
     return Answer(
-        f"{number} is queued for {counted(queued, 'address', 'addresses')}{_held(account)}",
+        f"{number} is queued for {counted(queued, 'address', 'addresses')}{held_words(account)}",
         details={"invoice_number": number, "queued": queued, "mails": states},
         subjects=[number],
     )
@@ -240,7 +240,8 @@ async def companies_of_bounces(connection: AsyncConnection, command: RecordBounc
     )
 
 
-async def _account(connection: AsyncConnection, billing_company: str) -> MailAccount:
+async def account_or_refused(connection: AsyncConnection, billing_company: str) -> MailAccount:
+    """Lock and return the mail account of a billing company."""
     account = await accounts.account_for(connection, billing_company)
     if account is None:
         raise Refused(
@@ -251,7 +252,12 @@ async def _account(connection: AsyncConnection, billing_company: str) -> MailAcc
     return account
 
 
-def _held(account: MailAccount) -> str:
+def domain_of(account: MailAccount) -> str:
+    """Return the domain of the message ids of an account."""
+    return account.settings["sender"].rpartition("@")[2]
+
+
+def held_words(account: MailAccount) -> str:
     """Say why nothing goes out now."""
     return "" if account.state == "ready" else f"; nothing is sent now: {account.message}"
 
@@ -262,7 +268,6 @@ async def _queue(
     """Queue documents; return how many e-mails, and the documents without an address."""
     zone = await company_setting(connection, account.billing_company, "time_zone")
     today = today_of(zone or "UTC")
-    domain = account.settings["sender"].rpartition("@")[2]
     queued, without = 0, list[Recipients]()
     for start in range(0, len(ids), AT_ONCE):
         part = ids[start : start + AT_ONCE]
@@ -270,7 +275,7 @@ async def _queue(
         without += [each for each in found if not each.emails]
         documents = await documents_for(connection, part)
         rendered = [one for each in found for one in _mails(account, documents, each)]
-        queued += await mails.queue(connection, rendered, domain, again=again)
+        queued += await mails.queue(connection, rendered, domain_of(account), again=again)
     return queued, without
 
 

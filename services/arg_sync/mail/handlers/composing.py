@@ -33,8 +33,30 @@ def compose(
     at: datetime,
 ) -> bytes:
     """Return the message as it is sent. Refused if the document does not fit an attachment."""
-    document, message = printed.document, EmailMessage(MESSAGE_POLICY)
-    name = settings.get("sender_name") or document.seller.name
+    document = printed.document
+    message = _message(claimed, document.seller.name, settings, at)
+    stem = UNSAFE.sub("-", document.invoice_number).strip(".-") or str(document.invoice_id)
+    for form in _forms(claimed.attach, printed):
+        attachment = ATTACHMENTS[form]
+        content = attachment.content(printed, settings.get("country", ""))
+        main, sub = attachment.media_type
+        message.add_attachment(content, main, sub, filename=f"{stem}{attachment.suffix}")
+    return message.as_bytes()
+
+
+def compose_reminder(
+    claimed: ClaimedMail, company_name: str, settings: Mapping[str, str], at: datetime
+) -> bytes:
+    """Return the message of a reminder, which has no attachment."""
+    return _message(claimed, company_name, settings, at).as_bytes()
+
+
+def _message(
+    claimed: ClaimedMail, company_name: str, settings: Mapping[str, str], at: datetime
+) -> EmailMessage:
+    """Return a message with headers and text."""
+    message = EmailMessage(MESSAGE_POLICY)
+    name = settings.get("sender_name") or company_name
     message["From"] = Address(display_name=_one_line(name), addr_spec=settings["sender"])
     message["To"] = Address(addr_spec=claimed.address)
     if settings.get("reply_to"):
@@ -44,13 +66,7 @@ def compose(
     message["Message-ID"] = f"<{claimed.message_id}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer of a robot is asked for
     message.set_content(claimed.content)
-    stem = UNSAFE.sub("-", document.invoice_number).strip(".-") or str(document.invoice_id)
-    for form in _forms(claimed.attach, printed):
-        attachment = ATTACHMENTS[form]
-        content = attachment.content(printed, settings.get("country", ""))
-        main, sub = attachment.media_type
-        message.add_attachment(content, main, sub, filename=f"{stem}{attachment.suffix}")
-    return message.as_bytes()
+    return message
 
 
 def _forms(wanted: Sequence[str], printed: PrintedDocument) -> list[str]:

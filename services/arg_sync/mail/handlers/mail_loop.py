@@ -17,7 +17,8 @@ from services.arg_sync.connections.rules import after_connection_failure
 from services.arg_sync.deliveries.handlers.lease_holders import is_dead
 from services.arg_sync.ledgers.failures import NO_LOGINS, Failure, FailureClass
 from services.arg_sync.mail import rules
-from services.arg_sync.mail.handlers.composing import TIMESHEETS, compose
+from services.arg_sync.mail.handlers import reminders
+from services.arg_sync.mail.handlers.composing import TIMESHEETS, compose, compose_reminder
 from services.arg_sync.mail.handlers.smtp import MailSession, open_session
 from services.arg_sync.mail.store import accounts, content, mails
 from services.arg_sync.mail.store.accounts import MailAccount
@@ -95,7 +96,7 @@ class MailLoop(DueLoop[MailAccount]):
                 await self._hold_account(connection, sending.account, failed)
             await mails.settle(connection, claimed, after, self.holder, took)
         telemetry.MAILS_ENDED.labels(after.state).inc()
-        if after.state in ("refused", "unknown"):
+        if after.state in ("refused", "unknown") and after.code != rules.NOT_DUE:
             telemetry.log().warning(
                 f"e-mail {after.state}", invoice=claimed.invoice_number, code=after.code
             )
@@ -117,13 +118,7 @@ class MailLoop(DueLoop[MailAccount]):
             return handed_over
 
         try:
-            async with self.unit_of_work.engine.connect() as connection:
-                printed = await content.printed(
-                    connection, claimed.invoice_id, with_timesheets=TIMESHEETS in claimed.attach
-                )
-            message = await asyncio.to_thread(
-                compose, claimed, printed, account.settings, clock.now()
-            )
+            message = await self._composed(account, claimed)
             session = await self._session(sending)
             sender = account.settings["sender"]
             return await session.send(sender, claimed.address, message, hand_over)
@@ -140,6 +135,21 @@ class MailLoop(DueLoop[MailAccount]):
             words = f"our code failed ({type(error).__name__}); see the log of arg_sync"
             kind: FailureClass = "unknown" if handed_over else "permanent"
             raise Failure(kind, "unexpected_error", words) from error
+
+    async def _composed(self, account: MailAccount, claimed: ClaimedMail) -> bytes:
+        """Return the message of a document, or of a reminder as it is due now."""
+        if claimed.reminder_id is not None:
+            async with self.unit_of_work.engine.begin() as connection:
+                company_name, due = await reminders.due_now(
+                    connection, account.billing_company, claimed.reminder_id, claimed
+                )
+            return compose_reminder(due, company_name, account.settings, clock.now())
+        assert claimed.invoice_id is not None  # a constraint of the table
+        async with self.unit_of_work.engine.connect() as connection:
+            printed = await content.printed(
+                connection, claimed.invoice_id, with_timesheets=TIMESHEETS in claimed.attach
+            )
+        return await asyncio.to_thread(compose, claimed, printed, account.settings, clock.now())
 
     async def _session(self, sending: _Sending) -> MailSession:
         if sending.session is not None and not sending.session.usable:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.mail.rules import MailOutcome
+from services.arg_sync.mail.rules import NOT_DUE, MailOutcome
 from shared.database import rows, run
 from shared.sql import named_queries
 
@@ -31,11 +31,15 @@ class Recipients:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMail:
-    """An e-mail that this worker holds under a lease; every write names the lease."""
+    """An e-mail that this worker holds under a lease; every write names the lease.
+
+    It is about a document or a reminder; `invoice_number` names either.
+    """
 
     mail_id: int
     lease: int
-    invoice_id: int
+    invoice_id: int | None
+    reminder_id: int | None
     invoice_number: str
     address: str
     subject: str
@@ -93,7 +97,7 @@ async def queue(
     """
     found = await rows(
         connection,
-        QUERIES["queue"],
+        QUERIES["queue"] + "\n" + QUERIES["queue_again"],
         mails=json.dumps(list(mails)),
         domain=domain,
         again=again,
@@ -242,11 +246,15 @@ async def companies_of_messages(
 
 
 async def count_by_state(connection: AsyncConnection) -> list[tuple[str, str, int]]:
-    """Return (billing company, state, number of e-mails) for the metrics."""
+    """Return (billing company, state, number of e-mails) for the metrics.
+
+    Reminders of which nothing is due any more are left out.
+    """
     found = await rows(
         connection,
         "SELECT billing_company, state, count(*) AS n FROM arg_sync.mail"
-        " GROUP BY billing_company, state",
+        " WHERE code <> :needless GROUP BY billing_company, state",
+        needless=NOT_DUE,
     )
     return [(row.billing_company, row.state, row.n) for row in found]
 

@@ -24,6 +24,9 @@ FROM jsonb_to_recordset(CAST(:mails AS jsonb)) AS r(
 JOIN invoicer.closed_invoice i USING (invoice_id)
 ORDER BY i.invoice_id, r.address
 ON CONFLICT (invoice_id, address) DO UPDATE SET
+
+-- name: queue_again
+-- The end of a statement that queues e-mails: what becomes of one that is there.
   subject = excluded.subject, content = excluded.content, attach = excluded.attach,
   revision = m.revision + 1, message_id = excluded.message_id, state = 'queued',
   handed_over = false, code = '', message = '', fix = '', tries = 0, failing_since = NULL,
@@ -43,8 +46,8 @@ FROM (
   WHERE billing_company = :company AND state = 'queued' AND next_attempt_at <= clock_timestamp()
   ORDER BY next_attempt_at, mail_id LIMIT 1 FOR UPDATE SKIP LOCKED) due
 WHERE m.mail_id = due.mail_id
-RETURNING m.mail_id, m.lease, m.invoice_id, m.invoice_number, m.address, m.subject, m.content,
-  m.attach, m.message_id, m.tries,
+RETURNING m.mail_id, m.lease, m.invoice_id, m.reminder_id, m.invoice_number, m.address,
+  m.subject, m.content, m.attach, m.message_id, m.tries,
   coalesce(CAST(extract(epoch FROM clock_timestamp() - m.failing_since) AS float8), 0)
     AS failing_seconds
 
