@@ -152,8 +152,8 @@ NOT_PERSONAL_TEXT = """
     billing_companies billing_company billto_node body_sha256 capabilities cause charge_id
     check_id check_message check_outcome circuit_message client_reference code command command_id
     company_ids content_hash corrects_invoice corrects_number cost_center country credits
-    currency cursor cycle default_tax default_time_group derivation document_id
-    document_kind document_type ends_on fact_id fact_kind family fee_id
+    currency cursor cycle default_account default_item default_tax default_time_group derivation
+    document_id document_kind document_type ends_on fact_id fact_kind family fee_id
     file_format first_number fix groups guarantee hold_code holder host id invoice_number
     item_class item_id item_ids job_title key_id kind last_number leased_by ledger line_hash
     layout line_key line_kind login_refused logo message_id missing_timesheets needs node_id

@@ -10,9 +10,11 @@ from functools import partial
 
 import pytest
 
+from services.arg_sync.connections.store.mappings import codes_for
 from services.arg_sync.deliveries.handlers import lease_holders as holders
 from services.arg_sync.ledgers.documents import ArDocument
-from tests.ledgers.delivering import Delivering
+from tests.builders import COMPANY
+from tests.ledgers.delivering import LEDGER, Delivering
 from tests.ledgers.fake import FakeServer, Fault, Reply, playing
 from tests.ledgers.sample_ledger import SampleLedger, SampleVendor, sample_kind
 from tests.running import Pauses, until
@@ -212,6 +214,31 @@ async def test_a_missing_mapping_is_reported_before_anything_is_sent(
     ] == "accepted"
     await delivering.tell("retry-delivery", ledger="gl-us", invoice_number="INV-1")
     await delivering.deliver()
+    assert there(sample) == wanted(delivering)
+
+
+async def test_the_defaults_of_the_billing_company_are_used_where_no_code_is_mapped(
+    delivering: Delivering, sample: FakeServer
+) -> None:
+    """A code that is mapped, for one kind of line or for all, comes before them."""
+    await connected(delivering, sample)
+    await delivering.rows("DELETE FROM arg_sync.mapping WHERE what = 'account'")
+    await delivering.rows(
+        "INSERT INTO fee_realizer.billing_company"
+        " (billing_company, known, default_account, default_item)"
+        " VALUES (:company, true, '4999', 'TEMPS')",
+        company=COMPANY,
+    )
+    for number, mapped in (("INV-1", {}), ("INV-2", {"account": "4000"})):
+        await delivering.map(**mapped)
+        await delivering.queue(await delivering.close(number))
+        await delivering.deliver()
+    async with delivering.engine_of("arg_sync").connect() as connection:
+        codes = await codes_for(connection, LEDGER)
+    assert (codes["account", ""], codes["item", ""]) == ("4000", "TEMPS")
+    first, second = [(await delivering.delivery(no)).request for no in ("INV-1", "INV-2")]
+    assert "4999" in first and "4000" not in first
+    assert "4000" in second and "4999" not in second
     assert there(sample) == wanted(delivering)
 
 

@@ -90,6 +90,10 @@ async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
     assert found["ids"] == ["account REG", "tax VAT"] and "gl-us" in found["fix"]
     refused = await biller.generate()
     assert (refused["outcome"], refused["code"]) == ("refused", "ledger_mapping_missing")
+    for default in ("default_account", "default_item"):
+        await biller.company(**{default: "4000"})
+        assert (await ledger_findings(biller))["ledger_mapping_missing"]["ids"] == ["tax VAT"]
+        await biller.company(**{default: ""})
     await biller.rows(MAP)
     assert await ledger_findings(biller) == {}
 

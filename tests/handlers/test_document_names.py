@@ -79,7 +79,9 @@ class Firm:
 
     async def mailed(self, invoice_id: int, *attach: str) -> dict[str, bytes]:
         """The attachments of the e-mail of a document, by name."""
-        claimed = ClaimedMail(1, 1, invoice_id, "", "ap@mercy.example", "s", "c", attach, "m", 0, 0)
+        claimed = ClaimedMail(
+            1, 1, invoice_id, None, "", "ap@mercy.example", "s", "c", attach, "m", 0, 0
+        )
         async with self.engine_of("arg_sync").connect() as connection:
             wanted = "timesheets" in attach
             printed = await content.printed(connection, invoice_id, with_timesheets=wanted)

@@ -18,8 +18,8 @@ MAY: Mapping[str, str] = {
     "viewer": "",
     "approver": "",
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
-    " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders record-payment"
-    " apply-payment unapply-payment reverse-payment apply-credit",
+    " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders"
+    " record-payment apply-payment unapply-payment reverse-payment apply-credit",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"

@@ -388,6 +388,22 @@ def test_a_batch_is_sent_by_email_and_one_comes_back(
         assert typed("send", "account", *company)["state"] == "ready"
         assert "ap@client.example" in shown(data, "send", "list")
     set_reminders(typed, data, company)
+    name_defaults(typed, batch, tmp_path)
+
+
+def name_defaults(typed: Type, batch: str, folder: Path) -> None:
+    """The billing company's revenue account and item are in an IIF file; options come first."""
+    names = ("--default-account", "Sales:Temps", "--default-item", "Temps")
+    typed("billing-company", "set", "mail", *names)
+    settings = typed("billing-company", "show", "mail")
+    assert (settings["default_account"], settings["default_item"]) == ("Sales:Temps", "Temps")
+    download = ("batch", "download", batch, "--format", "iif", "--out")
+    typed(*download, folder / "d.iif")
+    typed(*download, folder / "o.iif", "--account", "income=Other")
+    default, given = ((folder / name).read_text("cp1252") for name in ("d.iif", "o.iif"))
+    assert "\tSales:Temps\t" in default and "\tTemps\t" in default
+    assert "Sales:Temps" not in given and "\tOther\t" in given and "\tTemps\t" in given
+    typed("billing-company", "set", "mail", "--default-account", "", "--default-item", "")
 
 
 def set_reminders(typed: Type, data: Path, company: tuple[str, ...]) -> None:

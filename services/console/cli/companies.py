@@ -14,6 +14,7 @@ LARGEST_LOGO = 300_000
 """So many bytes fit into the command in base64."""
 companies_app = typer.Typer(help="The legal entities that issue invoices.", no_args_is_help=True)
 
+TimeZone = Annotated[str | None, option("e.g. America/New_York: it decides the local date.")]
 TaxDate = Annotated[
     str | None,
     option(
@@ -46,6 +47,19 @@ RemitTo = Annotated[str | None, option("Where payments go, as it is printed.", m
 PaymentInstructions = Annotated[str | None, option("How to pay, as it is printed.", metavar="TEXT")]
 Footer = Annotated[str | None, option("Last lines of each page of a document.", metavar="TEXT")]
 Logo = Annotated[str | None, option('PNG or JPEG for documents; "" for none.', metavar="FILE")]
+DefaultAccount = Annotated[
+    str | None,
+    option(
+        'Revenue account in the accounting system of lines without a mapped one; "" for none.',
+        metavar="CODE",
+    ),
+]
+DefaultItem = Annotated[
+    str | None,
+    option(
+        'Item in the accounting system of lines without a mapped one; "" for none.', metavar="CODE"
+    ),
+]
 MaxDayHours = Annotated[
     int | None,
     option(
@@ -104,9 +118,7 @@ def set_company(
     address: Annotated[str | None, option("Address as it is printed.")] = None,
     tax_id: Annotated[str | None, option("Tax id.")] = None,
     bank: Annotated[str | None, option("Bank details as they are printed.")] = None,
-    time_zone: Annotated[
-        str | None, option("e.g. America/New_York: it decides the local date.")
-    ] = None,
+    time_zone: TimeZone = None,
     currency: Annotated[str | None, option("ISO 4217, e.g. USD.")] = None,
     series: Annotated[
         str | None, option("Form of its numbers, e.g. INV-:6.", metavar="PREFIX:WIDTH")
@@ -136,6 +148,8 @@ def set_company(
     payment_instructions: PaymentInstructions = None,
     footer: Footer = None,
     logo: Logo = None,
+    default_account: DefaultAccount = None,
+    default_item: DefaultItem = None,
 ) -> None:
     """Create a billing company, or change the settings that are named; the others stay."""
     run.send(
@@ -163,6 +177,8 @@ def set_company(
         payment_instructions=payment_instructions,
         footer=footer,
         logo=None if logo is None else read_logo(logo),
+        default_account=default_account,
+        default_item=default_item,
         **(read_series(series) if series is not None else {}),
     )
 

@@ -51,7 +51,7 @@ Merged = Annotated[
 AccountNames = Annotated[
     list[str] | None,
     option(
-        "IIF: names of the accounts receivable, income, tax and item.",
+        "IIF: names of receivable, income, tax and item (default: the billing company's).",
         "--account",
         metavar="KEY=NAME",
     ),
@@ -145,14 +145,17 @@ def save_files(run: Run, read: "ReadBatch", wanted: Wanted) -> "tuple[Row, Saved
     """Writes the files; records nothing."""
     from services.console.addresses import find_addresses
     from services.console.files import Accounts, Classes, layout_in, save
+    from services.console.queries.companies import iif_accounts
     from services.console.queries.snapshot import open_snapshot
 
     async def work() -> "tuple[Row, Saved]":
-        accounts = Accounts.named(wanted.accounts or [])
         classes = Classes.named(wanted.class_field, wanted.class_names or [])
         layout = layout_in(wanted.layout) if wanted.layout is not None else None
         async with open_snapshot(find_addresses(run.data).database_url) as connection:
             batch = await read(connection)
+            is_iif = wanted.file_format == "iif"
+            own = await iif_accounts(connection, batch["billing_company"]) if is_iif else []
+            accounts = Accounts.named([*own, *(wanted.accounts or [])])
             with run.progress(f"writing {wanted.file_format}") as progress:
                 return batch, await save(
                     connection,

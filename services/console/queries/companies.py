@@ -33,6 +33,19 @@ async def companies(connection: ReadConnection, billing_company: str | None = No
     return rows
 
 
+async def iif_accounts(connection: ReadConnection, billing_company: str) -> list[str]:
+    """The billing company's revenue account and item as an IIF file names them: key=name, where it
+    has one.
+    """
+    rows = await fetch(
+        connection,
+        "SELECT default_account AS income, default_item AS item"
+        " FROM fee_realizer.console_billing_company WHERE billing_company = :company",
+        company=billing_company,
+    )
+    return [f"{key}={name}" for row in rows for key, name in row.items() if name]
+
+
 async def companies_today(
     connection: ReadConnection, billing_company: str | None = None
 ) -> dict[str, date]:

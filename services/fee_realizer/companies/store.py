@@ -17,7 +17,7 @@ SETTINGS = (
     "time_zone", "currency", "series_prefix", "series_width",
     "default_tax", "tax_basis", "tax_date", "default_time_group", "payment_terms",
     "approval_level", "enabled", "max_day_hours", "go_live",
-    "invoice_per_timesheet",
+    "invoice_per_timesheet", "default_account", "default_item",
 )  # fmt: skip
 TAX_RATE = kinds_of("billing_company text, tax_code text, from_date date, percent numeric")
 

@@ -61,6 +61,8 @@ class SetBillingCompany(FeeRealizerCommand):
     week ending (default) or on each work date; then a week on both sides of a change has two lines.
     Timesheets of weeks that end before `go_live` are held, unless opening data has them.
     `invoice_per_timesheet`: the lines of each timesheet are on a document of their own.
+    `default_account` and `default_item`: the accounting system's revenue account and item of lines
+    for which no mapping has one.
     Documents show `remit_to` (where payments go), `payment_instructions` and `footer` (the last
     lines of each page); `logo` is a PNG or JPEG in base64. An empty one removes it.
     """
@@ -90,6 +92,8 @@ class SetBillingCompany(FeeRealizerCommand):
     max_day_hours: Annotated[int, Field(ge=1, le=999)] | None = None
     go_live: Day | None = None
     invoice_per_timesheet: bool | None = None
+    default_account: Annotated[Name | None, Field(exclude_if=absent)] = None
+    default_item: Annotated[Name | None, Field(exclude_if=absent)] = None
     only_if_unknown: bool = False
 
     @model_validator(mode="after")

@@ -36,6 +36,9 @@ CREATE TABLE fee_realizer.billing_company (
   -- A worker with more hours on one day parks the debtor.
   max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0),
   invoice_per_timesheet boolean NOT NULL DEFAULT false,
+  -- Names in the accounting system: the revenue account and the item of lines that have none.
+  default_account text NOT NULL DEFAULT '',
+  default_item text NOT NULL DEFAULT '',
   -- Weeks before it were billed by another system: their timesheets are held unless loaded.
   go_live date
 );
@@ -364,7 +367,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue, fee_realizer
 CREATE VIEW fee_realizer.billing_company_settings AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
     series_width, default_tax, tax_basis, default_time_group, payment_terms, approval_level,
-    max_day_hours, invoice_per_timesheet, remit_to, payment_instructions, footer, logo
+    max_day_hours, invoice_per_timesheet, remit_to, payment_instructions, footer, logo,
+    default_account, default_item
   FROM fee_realizer.billing_company WHERE known;
 
 -- The names of workers, and what requirements are called by clients, as documents print them.

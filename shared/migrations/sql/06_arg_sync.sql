@@ -279,12 +279,25 @@ CREATE VIEW arg_sync.connection_health AS
       coalesce(k.capabilities ->> 'line_code', 'either') AS line_code,
       coalesce(CAST(k.capabilities ->> 'maps_codes' AS boolean), true) AS maps_codes
   FROM arg_sync.connection LEFT JOIN arg_sync.ledger_kind k USING (kind);
-CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
+-- The mapping of each connection: its own rows, and the billing company's account and item where
+-- it has no default of its own.
+CREATE VIEW arg_sync.mapped_code AS
+  SELECT ledger, what, code, remote FROM arg_sync.mapping
+  UNION ALL
+  SELECT c.ledger, d.what, '', d.remote
+  FROM arg_sync.connection c
+  JOIN fee_realizer.billing_company_settings s USING (billing_company)
+  CROSS JOIN LATERAL (
+    VALUES ('account', s.default_account), ('item', s.default_item)) AS d(what, remote)
+  WHERE d.remote <> '' AND NOT EXISTS (
+    SELECT FROM arg_sync.mapping m
+    WHERE m.ledger = c.ledger AND m.what = d.what AND m.code = '');
 -- Mapped codes and currencies that the ledger does not take.
 CREATE VIEW arg_sync.unusable_code AS
   SELECT ledger, what, code, message FROM arg_sync.mapping_problem WHERE remote <> '';
 GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code, arg_sync.unusable_code
   TO invoicer;
+GRANT SELECT ON arg_sync.mapped_code TO arg_sync;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.call_slot,
     arg_sync.call_count, arg_sync.held_command, arg_sync.customer, arg_sync.mapping_problem

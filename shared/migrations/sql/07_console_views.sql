@@ -40,7 +40,7 @@ CREATE VIEW fee_realizer.console_billing_company AS
       series_width, default_tax,
          tax_basis, tax_date, default_time_group, payment_terms, approval_level, go_live,
          invoice_per_timesheet, max_day_hours,
-         remit_to, payment_instructions, footer, logo
+         remit_to, payment_instructions, footer, logo, default_account, default_item
   FROM fee_realizer.billing_company WHERE known;
 -- The pictures that documents name as their logo.
 CREATE VIEW fee_realizer.console_logo AS SELECT logo, picture FROM fee_realizer.document_logo;
@@ -336,9 +336,11 @@ CREATE VIEW arg_sync.console_connection AS
          coalesce(open_until > clock_timestamp(), false) AS resting,
          check_requested_at, checked_at, check_outcome, check_message, actor, connected_at
   FROM arg_sync.connection;
--- Code mappings, and what the last test of the connection found wrong with them.
+-- Code mappings, and what the last test of the connection found wrong with them. A default of the
+-- billing company has no actor and no time.
 CREATE VIEW arg_sync.console_mapping AS
-  SELECT ledger, what, code, remote, actor, mapped_at FROM arg_sync.mapping;
+  SELECT k.ledger, k.what, k.code, k.remote, coalesce(m.actor, '') AS actor, m.mapped_at
+  FROM arg_sync.mapped_code k LEFT JOIN arg_sync.mapping m USING (ledger, what, code);
 CREATE VIEW arg_sync.console_mapping_problem AS
   SELECT ledger, what, code, remote, message FROM arg_sync.mapping_problem;
 -- What a billing company may put on a document.

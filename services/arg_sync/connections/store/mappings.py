@@ -13,10 +13,10 @@ from shared.database import rows, run
 
 
 async def codes_for(connection: AsyncConnection, ledger: str) -> Codes:
-    """Return the code mapping of a ledger."""
+    """Return the code mapping of a ledger, with the defaults of its billing company."""
     found = await rows(
         connection,
-        "SELECT what, code, remote FROM arg_sync.mapping WHERE ledger = :ledger",
+        "SELECT what, code, remote FROM arg_sync.mapped_code WHERE ledger = :ledger",
         ledger=ledger,
     )
     return {(row.what, row.code): row.remote for row in found}

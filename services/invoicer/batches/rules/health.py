@@ -168,8 +168,9 @@ RULES = (
     HealthRule(
         "ledger_mapping_missing", "error", "billing_company", "code",
         "the mapping of {ledger} lacks {counted} of this batch: {ids}",
-        "add them: `backoffice ledger map import FILE.csv --ledger {ledger}`; or end the"
-        " connection: `backoffice ledger disconnect {ledger}`",
+        "add them: `backoffice ledger map import FILE.csv --ledger {ledger}`; an account for all:"
+        " `backoffice billing-company set {company} --default-account CODE`; or end the connection:"
+        " `backoffice ledger disconnect {ledger}`",
         find=lambda snapshot: [
             match
             for ledger, codes in sorted(snapshot.unmapped.items())
