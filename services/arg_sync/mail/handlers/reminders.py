@@ -35,6 +35,10 @@ from shared.reminders import (
 )
 from shared.terms import counted, listed
 
+UNREAD = (
+    "no accounting system reports payments: without `backoffice payments record` what is paid is"
+    " reminded, too"
+)
 DUE_FIX = "nothing; if it is due again, `backoffice reminders send NUMBER`"
 
 
@@ -149,9 +153,7 @@ async def on_set_reminders(connection: AsyncConnection, command: SetReminders) -
         known[name] = after
     in_force = settings_of(known, name)
     unread = in_force.enabled and not await store.connections_of(connection, company)
-    note = (
-        "; no accounting system reports payments: what is paid is reminded, too" if unread else ""
-    )
+    note = f"; {UNREAD}" if unread else ""
     return Answer(
         f"reminders of {whose} are {_in_words(in_force)}{note}{held_words(account)}",
         details={"billing_company": company, "account_name": name} | in_force.row,
