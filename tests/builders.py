@@ -116,6 +116,28 @@ def placement(placement_id: str = "P-1", revision: int = 1, **changes: Any) -> a
     return ats.PlacementCreated.model_validate_json(json.dumps(body | changes))
 
 
+def engagement(
+    engagement_id: str = "E-1", revision: int = 1, **changes: Any
+) -> ats.EngagementChanged:
+    """A staffing engagement of the supplier S-1 in the US, visible to all."""
+    body = {
+        "engagement_id": engagement_id,
+        "revision": revision,
+        "request_type": "staffing",
+        "supplier_id": "S-1",
+        "client_country": "US",
+        "location": "Boston",
+        "department": "Surgery",
+    }
+    return ats.EngagementChanged.model_validate_json(json.dumps(body | changes))
+
+
+def supplier(supplier_id: str = "S-1", revision: int = 1, **changes: Any) -> ats.SupplierChanged:
+    """A supplier with a name."""
+    body = {"supplier_id": supplier_id, "revision": revision, "name": "Northside Staffing"}
+    return ats.SupplierChanged.model_validate_json(json.dumps(body | changes))
+
+
 def charge(charge_id: str = "EXP-1", revision: int = 1, **changes: Any) -> ats.ChargeAdded:
     """An expense: a receipt of 101.24 USD with 20 % recoverable tax and 10 % markup."""
     body = {

@@ -21,6 +21,7 @@ LAYOUT = {
         "catalog",
         "assignments",
         "requirements",
+        "engagements",
         "sources",
         "rates",
     },

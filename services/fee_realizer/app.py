@@ -13,6 +13,7 @@ from services.fee_realizer.assignments.handlers import commands as assignments
 from services.fee_realizer.assignments.handlers.realizing import realize_occurrences
 from services.fee_realizer.catalog.handlers import on_set_catalog_item
 from services.fee_realizer.companies.handlers import on_set_billing_company, record_today_once
+from services.fee_realizer.engagements.handlers import on_engagement_changed, on_supplier_changed
 from services.fee_realizer.rates import handlers as rates
 from services.fee_realizer.sources.handlers import commands, personal_data, pricing
 from services.fee_realizer.sources.handlers.arrivals import (
@@ -25,8 +26,10 @@ from services.fee_realizer.sources.store import messages, realizations
 from shared import telemetry
 from shared.broker.topics import (
     CHARGE_ADDED,
+    ENGAGEMENT_CHANGED,
     PLACEMENT_CREATED,
     REQUIREMENT_CHANGED,
+    SUPPLIER_CHANGED,
     TIMESHEET_APPROVED,
 )
 from shared.consumer.application import build_app, run_app
@@ -35,7 +38,14 @@ from shared.consumer.processing import Subscription
 from shared.consumer.records import reader
 from shared.consumer.unit_of_work import BackgroundJob, MessageBuilder
 from shared.consumer.worker import Service
-from shared.events.ats import ChargeAdded, PlacementCreated, RequirementChanged, TimesheetApproved
+from shared.events.ats import (
+    ChargeAdded,
+    EngagementChanged,
+    PlacementCreated,
+    RequirementChanged,
+    SupplierChanged,
+    TimesheetApproved,
+)
 from shared.events.commands import (
     AddCharge,
     ConfirmAssignment,
@@ -65,6 +75,18 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
         PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated
     ),
     Subscription(CHARGE_ADDED.name, reader(ChargeAdded), on_charge_added, ChargeAdded),
+    Subscription(
+        ENGAGEMENT_CHANGED.name,
+        reader(EngagementChanged, compacted=True),
+        on_engagement_changed,
+        EngagementChanged,
+    ),
+    Subscription(
+        SUPPLIER_CHANGED.name,
+        reader(SupplierChanged, compacted=True),
+        on_supplier_changed,
+        SupplierChanged,
+    ),
 )
 HANDLERS: dict[type[Any], CommandHandler] = {
     SetBillingCompany: on_set_billing_company,

@@ -75,6 +75,12 @@ TIMESHEET_APPROVED = Topic(
 )
 PLACEMENT_CREATED = Topic("placement-created", "placement", "the complete state of a placement")
 CHARGE_ADDED = Topic("charge-added", "charge", "the complete state of a charge")
+ENGAGEMENT_CHANGED = Topic(
+    "engagement-changed", "engagement", "the complete state of an engagement", compacted=True
+)
+SUPPLIER_CHANGED = Topic(
+    "supplier-changed", "supplier", "the complete state of a supplier", compacted=True
+)
 OPERATOR_COMMANDS = Topic(
     "operator-commands",
     "billing company, or the owning service if there is none",
@@ -118,6 +124,8 @@ FLOW: tuple[Topic, ...] = (
     TIMESHEET_APPROVED,
     PLACEMENT_CREATED,
     CHARGE_ADDED,
+    ENGAGEMENT_CHANGED,
+    SUPPLIER_CHANGED,
     OPERATOR_COMMANDS,
     COMMAND_RESULTS,
     PAY_LINES_REALIZED,
@@ -137,6 +145,8 @@ CONSUMED: dict[str, tuple[Topic, ...]] = {
         TIMESHEET_APPROVED,
         PLACEMENT_CREATED,
         CHARGE_ADDED,
+        ENGAGEMENT_CHANGED,
+        SUPPLIER_CHANGED,
         OPERATOR_COMMANDS,
     ),
     "invoicer": (BILLTO_CHANGED, PAY_LINES_REALIZED, PAYMENT_RECORDED, OPERATOR_COMMANDS),

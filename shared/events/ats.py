@@ -1,4 +1,4 @@
-"""Messages of the ATS: requirements, billto nodes, timesheets and placements.
+"""Messages of the ATS: requirements, billto nodes, timesheets, placements, engagements.
 
 Each message is the full state of its subject, with a growing revision.
 """
@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 from shared.events.field_types import (
     AtsMessage,
     Code,
+    CountryOrNone,
     Currency,
+    CustomFields,
     Day,
     DecimalString,
     Fee,
@@ -19,7 +21,9 @@ from shared.events.field_types import (
     Identifier,
     Instant,
     Name,
+    PartyPair,
     Percent,
+    RequestType,
     Revision,
     Text,
     UnitPrice,
@@ -156,7 +160,8 @@ class TimesheetApproved(AtsMessage):
     """A worker's week. `adjusts` names the original timesheet; no entries means cancelled.
 
     Without `workflow` it is an imported row and counts as approved and reviewed. Documents print
-    `worker_name` in place of the id.
+    `worker_name` in place of the id. Without `engagement_id` the engagement of its time is that of
+    the worker's placement on the requirement.
     """
 
     timesheet_id: Identifier
@@ -165,6 +170,7 @@ class TimesheetApproved(AtsMessage):
     worker_id: Identifier
     worker_name: Name = ""
     week_ending: Day
+    engagement_id: Identifier | None = None
     workflow: Workflow | None = None
     entries: Annotated[tuple[TimesheetEntry, ...], Field(strict=False, max_length=5000)] = ()
 
@@ -203,12 +209,14 @@ class PlacementCreated(AtsMessage):
     """A placement: one worker on one requirement, or one direct hire, with its fees.
 
     `end_date` is the last day worked; `ote` the on-target earnings, in the currency of the salary.
+    Without `engagement_id` the engagement has the id of the placement.
     """
 
     placement_id: Identifier
     revision: Revision
     requirement_id: Identifier
     worker_id: Identifier
+    engagement_id: Identifier | None = None
     worker_name: Name = ""
     start_date: Day
     end_date: Day | None = None
@@ -262,6 +270,60 @@ class ChargeAdded(Charge):
     """The complete state of a charge; a higher revision replaces it."""
 
     revision: Revision
+
+
+class EngagementTerms(AtsMessage):
+    """What holds for the billing items of an engagement from a service date on.
+
+    `invoice_option`: where they go; empty: to the default of their country. `billing_filter`: the
+    pairs of parties that see them, such as MSP:Client; empty: every party does. `needs_transfer`:
+    the client's system must confirm them before they are invoiced.
+    """
+
+    from_date: Day
+    invoice_option: Name = ""
+    billing_filter: Annotated[tuple[PartyPair, ...], Field(strict=False, max_length=20)] = ()
+    needs_transfer: bool = False
+
+
+class EngagementChanged(AtsMessage):
+    """An engagement: one worker, or one piece of work, of one supplier at a client.
+
+    `client_country` and `location` decide the default invoice option. `custom` has further fields
+    by name, for example a cost code; documents may be grouped by them.
+    """
+
+    engagement_id: Identifier
+    revision: Revision
+    request_type: RequestType = "staffing"
+    supplier_id: Identifier | None = None
+    client_country: CountryOrNone = ""
+    location: Name = ""
+    department: Name = ""
+    terms: Annotated[tuple[EngagementTerms, ...], Field(strict=False, max_length=1000)] = ()
+    custom: CustomFields = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_version_a_date(self) -> "EngagementChanged":
+        days = [each.from_date for each in self.terms]
+        if len(set(days)) != len(days):
+            raise wrong("terms_given_twice", "two terms for one date: send one")
+        return self
+
+
+class SupplierChanged(AtsMessage):
+    """A supplier: the staffing firm that provides the workers of engagements.
+
+    `account_name`: the debtor of the fees that it pays.
+    """
+
+    supplier_id: Identifier
+    revision: Revision
+    name: Name
+    account_name: Name = ""
+    address: Text = ""
+    tax_id: Name = ""
+    custom: CustomFields = Field(default_factory=dict)
 
 
 def check_plan(plan: tuple[PlanPart, ...] | None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -319,6 +319,13 @@ Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za
 CodeOrNone = Annotated[
     str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")
 ]
+CountryOrNone = Annotated[str, StringConstraints(strict=True, pattern=r"^([A-Z]{2})?$")]
+"""A country by its code of ISO 3166 (US, DE), or nothing."""
+PartyPair = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[A-Za-z]{1,40}:[A-Za-z]{1,40}$")
+]
+"""Two parties of which one sees what the other bills, such as MSP:Client."""
+RequestType = Literal["staffing", "project", "payroll", "managed"]
 Currency = Annotated[
     str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)
 ]
@@ -327,6 +334,8 @@ RowId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """The number of a row, an offset: what a bigint holds."""
 Word = Annotated[str, StringConstraints(strict=True, max_length=ID_LENGTH)]
 """A short text that is looked up, and refused if it is not found."""
+CustomFields = Annotated[dict[Code, Name], Field(max_length=50)]
+"""Fields that a client defines, by name."""
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 Hours = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="24")]
 Quantity = Annotated[Decimal, DecimalString(places=4, digits=12)]

@@ -7,13 +7,17 @@ from pydantic import Field
 from shared.events.field_types import (
     Amount,
     Currency,
+    CustomFields,
     Day,
     Identifier,
     Message,
     MessageText,
+    PartyPair,
     Quantity,
+    RequestType,
     Revision,
     UnitPrice,
+    absent,
 )
 from shared.terms import DocumentKind, LineKind
 
@@ -28,6 +32,24 @@ class PriceBasis(Message):
     time_type: str
     rate_book: int
     cited: bool = False
+
+
+class LineEngagement(Message):
+    """The engagement of a line, with the terms that hold on the last service day of the line.
+
+    `billing_filter` stays as it was when the line was first realized.
+    """
+
+    engagement_id: Identifier
+    request_type: RequestType = "staffing"
+    supplier_id: str = ""
+    client_country: str = ""
+    location: str = ""
+    department: str = ""
+    invoice_option: str = ""
+    billing_filter: Annotated[tuple[PartyPair, ...], Field(strict=False)] = ()
+    needs_transfer: bool = False
+    custom: CustomFields = Field(default_factory=dict)
 
 
 class RealizationLine(Message):
@@ -65,6 +87,7 @@ class RealizationLine(Message):
     rate_version: str = ""
     rate_book: int = 0
     description: str
+    engagement: LineEngagement | None = Field(None, exclude_if=absent)
     derivation: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -28,6 +28,8 @@ EVENT_MODELS: dict[str, Any] = {
     "timesheet-approved": ats.TimesheetApproved,
     "placement-created": ats.PlacementCreated,
     "charge-added": ats.ChargeAdded,
+    "engagement-changed": ats.EngagementChanged,
+    "supplier-changed": ats.SupplierChanged,
     "operator-commands": commands.OperatorCommand,
     "command-results": billing.CommandResult,
     "pay-lines-realized": realizations.PayLinesRealized,

@@ -298,6 +298,18 @@ EXAMPLES: dict[str, BaseModel] = {
         workflow=_STAMPS | {"approved_by": "Kim Lee"},
     ),
     "charge-added": builders.charge(),
+    "engagement-changed": builders.engagement(
+        terms=[
+            {
+                "from_date": "2026-01-01",
+                "invoice_option": "US staffing",
+                "billing_filter": ["MSP:Client", "MSP:Supplier"],
+                "needs_transfer": True,
+            }
+        ],
+        custom={"cost_code": "A"},
+    ),
+    "supplier-changed": builders.supplier(account_name="Northside Staffing LLC"),
     "placement-created": builders.placement(end_date="2026-12-31", end_reason="resigned"),
     "command-results": CommandResult(
         command_id="7c0d6a5e",

@@ -54,8 +54,12 @@ PERSONAL: dict[str, Personal] = {
     "description": Personal(
         WORKER, "text of a line, with the worker's id", BOOKS, "views: pseudonym"
     ),
+    "custom": Personal(ANYBODY, "fields that a client defines on engagements", BOOKS, STAYS),
+    "engagement": Personal(ANYBODY, "engagement of a line with such fields", BOOKS, STAYS),
     "text": Personal(ANYBODY, "text of a charge or assignment, as it is printed", BOOKS, STAYS),
-    "terms": Personal(ANYBODY, "terms of an assignment with its text", BOOKS, STAYS),
+    "terms": Personal(
+        ANYBODY, "terms of an assignment with its text; of an engagement", BOOKS, STAYS
+    ),
     "shown_as": Personal(WORKER, "pseudonym of a forgotten worker", HISTORY, STAYS),
     "end_reason": Personal(WORKER, "why a placement ended, free text", BOOKS, "removed"),
     "body": Personal(
@@ -166,6 +170,7 @@ NOT_PERSONAL_TEXT = """
     source_id state status steps subject_id tax_basis tax_code tax_date tax_regime tax_totals
     tax_wording time_group time_type time_zone timesheet_detail timesheet_id title topic totals
     unit value_sha256 variant warning what worker
+    billing_filter client_country department engagement_id invoice_option location supplier_id
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

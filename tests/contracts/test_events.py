@@ -167,6 +167,8 @@ def test_each_topic_of_the_registry_is_published_and_consumed() -> None:
         "timesheet-approved",
         "placement-created",
         "charge-added",
+        "engagement-changed",
+        "supplier-changed",
         "operator-commands",
     }
     assert {*said, "command-results"} | from_outside == EVENT_MODELS.keys()

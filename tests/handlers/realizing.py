@@ -173,6 +173,8 @@ def as_record(event: Any) -> Record:
         "RequirementChanged": "requirement-changed",
         "TimesheetApproved": "timesheet-approved",
         "PlacementCreated": "placement-created",
+        "EngagementChanged": "engagement-changed",
+        "SupplierChanged": "supplier-changed",
     }
     return record(topics.get(type(event).__name__, "operator-commands"), event)
 

@@ -18,6 +18,8 @@ KEY_FIELDS = {
     "timesheet-approved": ("adjusts", "timesheet_id"),
     "placement-created": ("placement_id",),
     "charge-added": ("charge_id",),
+    "engagement-changed": ("engagement_id",),
+    "supplier-changed": ("supplier_id",),
     "operator-commands": ("billing_company", "service"),
 }
 """The fields of the body from which a key is taken, by topic: the first that is present."""

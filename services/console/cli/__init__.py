@@ -22,6 +22,7 @@ MODULES = {
     "taxes": ("tax",),
     "assignments": ("assignments",),
     "retainers": ("retainers",),
+    "engagements": ("engagements", "suppliers"),
     "templates": ("template",),
     "layouts": ("layouts",),
     "opening": ("opening", "export"),

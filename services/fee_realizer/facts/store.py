@@ -19,6 +19,8 @@ KEY_COLUMNS = {
     "catalog_item": "item_id",
     "billing_company": "billing_company",
     "retainer": "requirement_id",
+    "engagement": "engagement_id",
+    "supplier": "supplier_id",
 }
 
 

@@ -96,6 +96,52 @@ CREATE TABLE fee_realizer.requirement_status (
   PRIMARY KEY (requirement_id, from_date)
 );
 
+-- Engagements and suppliers as the ATS last published them; the rest is in the body. A tombstone
+-- sets `closed`: neither is ever deleted.
+CREATE TABLE fee_realizer.engagement (
+  engagement_id text PRIMARY KEY CHECK (length(engagement_id) <= 200),
+  known boolean NOT NULL DEFAULT false,
+  closed boolean NOT NULL DEFAULT false,
+  revision bigint NOT NULL DEFAULT -1,
+  body jsonb
+);
+CREATE TABLE fee_realizer.supplier (
+  supplier_id text PRIMARY KEY CHECK (length(supplier_id) <= 200),
+  known boolean NOT NULL DEFAULT false,
+  closed boolean NOT NULL DEFAULT false,
+  revision bigint NOT NULL DEFAULT -1,
+  body jsonb
+);
+-- Every revision of both that the ATS sent, to tell a repeat from a conflict.
+CREATE TABLE fee_realizer.engagement_revision (
+  engagement_id text NOT NULL REFERENCES fee_realizer.engagement,
+  revision bigint NOT NULL,
+  body jsonb NOT NULL,
+  PRIMARY KEY (engagement_id, revision)
+);
+CREATE TABLE fee_realizer.supplier_revision (
+  supplier_id text NOT NULL REFERENCES fee_realizer.supplier,
+  revision bigint NOT NULL,
+  body jsonb NOT NULL,
+  PRIMARY KEY (supplier_id, revision)
+);
+
+-- The engagement of each placement in force: the one that it names (`named`), or else its own id.
+-- The time of its worker on its requirement finds its engagement here. Changed only under the lock
+-- of the requirement.
+CREATE TABLE fee_realizer.placed_engagement (
+  placement_id text PRIMARY KEY,
+  requirement_id text NOT NULL,
+  worker_id text NOT NULL,
+  start_date date NOT NULL,
+  end_date date,
+  engagement_id text NOT NULL,
+  named boolean NOT NULL
+);
+CREATE INDEX placed_engagement_worker
+  ON fee_realizer.placed_engagement (requirement_id, worker_id);
+CREATE INDEX placed_engagement_engagement ON fee_realizer.placed_engagement (engagement_id);
+
 -- The retainers of requirements: the row is the lock of all that price from one. Amount and
 -- currency are NULL until its catalog item is known; `kept` and `credited` are what operators
 -- decided of an excess over the fees.
@@ -303,7 +349,8 @@ CREATE TABLE fee_realizer.assignment_occurrence (
 
 -- The facts that a document names: a changed fact finds its documents here.
 CREATE TABLE fee_realizer.document_fact (
-  fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item', 'billing_company')),
+  fact_kind text NOT NULL
+    CHECK (fact_kind IN ('requirement', 'catalog_item', 'billing_company', 'engagement')),
   fact_id text NOT NULL,
   document_kind text NOT NULL,
   document_id text NOT NULL,
@@ -343,7 +390,10 @@ CREATE TABLE fee_realizer.business_date (
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.business_date TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate,
   fee_realizer.requirement, fee_realizer.requirement_status, fee_realizer.catalog_item,
-  fee_realizer.retainer, fee_realizer.source_document TO fee_realizer;
+  fee_realizer.retainer, fee_realizer.source_document, fee_realizer.engagement,
+  fee_realizer.supplier, fee_realizer.placed_engagement TO fee_realizer;
+GRANT SELECT, INSERT ON fee_realizer.engagement_revision, fee_realizer.supplier_revision
+  TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision,
   fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_version,

@@ -122,7 +122,8 @@ CREATE TABLE invoicer.pay_line (
   created_at timestamptz NOT NULL DEFAULT now(),
   -- The day on which the line was opened, at the billing company. Reports as of a day count by it,
   -- by `replaced_on` and by `closed_on`: none of them changes when a time zone does.
-  opened_on date NOT NULL DEFAULT CURRENT_DATE);
+  opened_on date NOT NULL DEFAULT CURRENT_DATE,
+  engagement jsonb);                       -- the engagement and its terms on the last service day
 CREATE INDEX pay_line_document ON invoicer.pay_line (document_id, document_kind);
 CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, corrects_line_no)
   WHERE corrects_invoice_id IS NOT NULL;

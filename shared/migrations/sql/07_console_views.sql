@@ -96,6 +96,31 @@ CREATE VIEW fee_realizer.console_retainer AS
   FROM fee_realizer.retainer_state t
   LEFT JOIN fee_realizer.source_document d
     ON d.document_kind = 'retainer' AND d.document_id = t.requirement_id;
+-- Engagements that the ATS has sent, each with its placements in force.
+CREATE VIEW fee_realizer.console_engagement AS
+  SELECT engagement_id, revision, closed, coalesce(body ->> 'request_type', 'staffing')
+           AS request_type,
+         coalesce(body ->> 'supplier_id', '') AS supplier_id,
+         coalesce(body ->> 'client_country', '') AS client_country,
+         coalesce(body ->> 'location', '') AS location,
+         coalesce(body ->> 'department', '') AS department,
+         coalesce(body -> 'terms', '[]') AS terms, coalesce(body -> 'custom', '{}') AS custom,
+         (SELECT count(*) FROM fee_realizer.placed_engagement p
+          WHERE p.engagement_id = e.engagement_id) AS placements
+  FROM fee_realizer.engagement e WHERE known;
+-- The engagement of each placement in force; `named`: the placement names it.
+CREATE VIEW fee_realizer.console_placed_engagement AS
+  SELECT engagement_id, placement_id, requirement_id, worker_id, start_date, end_date, named
+  FROM fee_realizer.placed_engagement;
+-- Suppliers that the ATS has sent, each with the number of its engagements.
+CREATE VIEW fee_realizer.console_supplier AS
+  SELECT supplier_id, revision, closed, coalesce(body ->> 'name', '') AS name,
+         coalesce(body ->> 'account_name', '') AS account_name,
+         coalesce(body ->> 'address', '') AS address, coalesce(body ->> 'tax_id', '') AS tax_id,
+         coalesce(body -> 'custom', '{}') AS custom,
+         (SELECT count(*) FROM fee_realizer.engagement e
+          WHERE e.known AND e.body ->> 'supplier_id' = s.supplier_id) AS engagements
+  FROM fee_realizer.supplier s WHERE known;
 -- Source documents with the timesheet and revision in force, the latest realization, and the hold
 -- if there is one.
 CREATE VIEW fee_realizer.console_document AS

@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.engagements.rules import PlacedEngagement
+from services.fee_realizer.engagements.store import save_placed
 from services.fee_realizer.requirements import handlers as requirements
 from services.fee_realizer.sources.handlers.personal_data import redacted
 from services.fee_realizer.sources.handlers.pricing import (
@@ -198,8 +200,12 @@ async def _apply(
     """Lock facts, then documents; keep what is new; price; save."""
     ids = {one.document_id for one in received} | {one.mark.source_id for one in received}
     seen = await documents.heads_for(connection, kind, ids, lock=False)
-    named = named_facts([head.facts for head in seen.values()] + [one.facts for one in received])
-    facts = await lock_facts(connection, named)
+    placements = [one.event for one in received if isinstance(one.event, PlacementCreated)]
+    of_placements = NamedFacts(frozenset(each.requirement_id for each in placements))
+    named = named_facts(
+        [*(head.facts for head in seen.values()), *(one.facts for one in received), of_placements]
+    )
+    facts = await lock_facts(connection, named, exclusive=bool(placements))
     heads = await documents.heads_for(connection, kind, seen, lock=True)
     check_locked(heads.values(), facts)
     await faults.point("after_locks")
@@ -214,6 +220,7 @@ async def _apply(
     }
     fact_rows = _add_facts(changed, new)
     jobs = _pricing_jobs(changed, new, marks)
+    timesheets_due = await save_placed(connection, _placed(jobs), "placement-created")
     if kind == "retainer":  # its placements are priced first: what they give back is part of it
         queued, jobs = [job.head.document_id for job in jobs], []
     output = await price(connection, kind, facts, jobs)
@@ -229,8 +236,25 @@ async def _apply(
         output.jobs_due |= bool(await queue_retained(connection, (), keys, NEW_REVISION))
     await workers.save_names(connection, _named_workers(new))
     applied.publish_now, applied.prebuilt = output.publish_now, output.prebuilt
-    applied.jobs_due = output.jobs_due
+    applied.jobs_due = output.jobs_due or timesheets_due > 0
     return applied
+
+
+def _placed(jobs: Iterable[PricingJob]) -> list[PlacedEngagement]:
+    """Return the engagements of the placements among these documents."""
+    return [
+        PlacedEngagement(
+            event.placement_id,
+            event.requirement_id,
+            event.worker_id,
+            event.start_date,
+            event.end_date,
+            event.engagement_id or event.placement_id,
+            event.engagement_id is not None,
+        )
+        for event in (job.event for job in jobs)
+        if isinstance(event, PlacementCreated)
+    ]
 
 
 def _named_workers(revisions: Iterable[ReceivedRevision]) -> list[NamedWorker]:
@@ -315,6 +339,9 @@ def _add_facts(
                 (kind, fact_id, head.document_kind, head.document_id) for fact_id in named - before
             )
         head.facts = head.facts.with_those_of(one.facts)
+        engagement_id = getattr(one.event, "engagement_id", None)
+        if engagement_id is not None and head.document_kind == "timesheet":
+            found.add(("engagement", engagement_id, head.document_kind, head.document_id))
     return sorted(found)
 
 

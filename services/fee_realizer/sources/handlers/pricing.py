@@ -5,16 +5,19 @@ changed fact, that an operator retries, or that have a stale realization. A rule
 its own document with the code `unexpected_error`; the others are not affected.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.sources.handlers.retainers import save_uses
 from services.fee_realizer.sources.handlers.waiting import waiting
 from services.fee_realizer.sources.rules import (
     charges,
+    engaged,
     occurrences,
     placements,
     retainers,
@@ -149,13 +152,23 @@ async def prior_state(
         {requirement_id for prices in cited.values() for requirement_id, _ in prices},
     )
     stored = [job.head.source_revision for job in jobs if job.event is None]
-    return PriorState(
+    prior = PriorState(
         await realizations.latest_realizations(connection, kind, realized),
         cited,
         await realizations.stale_realizations(connection, kind, realized),
         await documents.bodies_for(connection, kind, stored),
         await documents.all_bodies(connection, kind, cited) if kind == "assignment" else {},
     )
+    if kind in ("placement", "timesheet"):
+        await facts_store.add_engagements(connection, facts, _events(jobs, prior))
+    return prior
+
+
+def _events(jobs: Sequence[PricingJob], prior: PriorState) -> Iterator[SourceEvent]:
+    """Yield the events that can be read; the error of another holds its document when priced."""
+    for job in jobs:
+        with suppress(ValidationError):
+            yield event_of(job, prior)
 
 
 def _price_one(job: PricingJob, facts: Facts, prior: PriorState, output: PricingOutput) -> None:
@@ -164,7 +177,7 @@ def _price_one(job: PricingJob, facts: Facts, prior: PriorState, output: Pricing
     state = DocumentState(kind, lines, head.hold_code, head.hold_message)
     stale = head.realization_no > 0 and prior.stale.get(head.document_id) == head.realization_no
     try:
-        result = realize(job, facts, prior)
+        result = engaged.with_first_filter(lines, realize(job, facts, prior))
         result = transitions.key_too_long(head.document_id, result) or result
         transition, body = _outcome(job, state, result, stale)
         too_large = transitions.body_too_large(body)

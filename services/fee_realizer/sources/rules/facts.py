@@ -1,6 +1,6 @@
 """The facts that documents are priced from, and what pricing results in: lines or a hold."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
+from services.fee_realizer.engagements.rules import EngagementState, PlacedEngagement
 from services.fee_realizer.requirements.rules import Requirement
 from shared.money import ZERO, minor_unit
 
@@ -129,12 +130,17 @@ class RetainerState:
 
 @dataclass(frozen=True)
 class Facts:
-    """The locked facts of the documents of one transaction. `retainers`: by requirement."""
+    """The locked facts of the documents of one transaction. `retainers`: by requirement.
+
+    `placed`: the placements of a worker, by requirement and worker, with their engagements.
+    """
 
     requirements: dict[str, Requirement] = field(default_factory=dict)
     companies: dict[str, BillingCompany] = field(default_factory=dict)
     items: dict[str, CatalogItem] = field(default_factory=dict)
     retainers: dict[str, RetainerState] = field(default_factory=dict)
+    engagements: dict[str, EngagementState] = field(default_factory=dict)
+    placed: dict[tuple[str, str], list[PlacedEngagement]] = field(default_factory=dict)
 
     def requirement(self, requirement_id: str) -> Requirement:
         """Return the requirement, or a stub."""
@@ -143,7 +149,7 @@ class Facts:
     def with_requirement(self, changed: Requirement) -> "Facts":
         """Return these facts with another state of one requirement."""
         requirements = self.requirements | {changed.requirement_id: changed}
-        return Facts(requirements, self.companies, self.items, self.retainers)
+        return replace(self, requirements=requirements)
 
 
 @dataclass(frozen=True, slots=True)

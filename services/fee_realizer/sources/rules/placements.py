@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from services.fee_realizer.requirements.rules import Requirement
+from services.fee_realizer.sources.rules.engaged import engagement_of_placement
 from services.fee_realizer.sources.rules.facts import (
     CatalogItem,
     Facts,
@@ -52,6 +53,9 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResul
     fees = _priced_fees(placement, facts)
     if isinstance(fees, Held):
         return fees
+    engaged = engagement_of_placement(placement, facts) if fees else None
+    if isinstance(engaged, Held):
+        return engaged
     state = facts.retainers.get(placement.requirement_id) if fees else None
     if state is not None and isinstance(state.value, Held):
         return state.value
@@ -65,6 +69,9 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResul
         lines += parts.lines
         if use is not None and parts.refund:
             use = use._replace(refund=use.refund + parts.refund, last_day=placement.end_date)
+    if engaged is not None:
+        for line in lines:
+            line["engagement"] = engaged.line_fields(date.fromisoformat(line["service_to"]))
     lines.sort(key=lambda line: str(line["line_key"]))
     return Realized(lines, retainer_use=use)
 

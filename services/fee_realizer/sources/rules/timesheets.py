@@ -9,7 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from services.fee_realizer.engagements.rules import EngagementState
 from services.fee_realizer.requirements.rules import RateVersion, Requirement
+from services.fee_realizer.sources.rules.engaged import engagement_of_time
 from services.fee_realizer.sources.rules.facts import (
     BillingCompany,
     Facts,
@@ -48,10 +50,11 @@ CitedPrices = Mapping[tuple[str, str], CitedPrice]
 
 @dataclass(slots=True)
 class _EntryGroup:
-    """The entries of one requirement, time type and set of engagement fields.
+    """The entries of one requirement, time type, set of engagement fields and engagement.
 
     `tax_changes` are the days that divide its time by tax rate. `times` has the hours of each day
     by the name of the rate version and the change of the tax rate before which they lie, if any.
+    `ended`: a later engagement has the same time in this week, and the key without its name.
     """
 
     requirement: Requirement
@@ -59,6 +62,8 @@ class _EntryGroup:
     engagement: tuple[str, str, str]
     basis: dict[str, Any]
     tax_changes: tuple[date, ...] = ()
+    engaged: EngagementState | None = None
+    ended: bool = False
     times: dict[tuple[str, date | None], tuple[RateVersion, dict[date, Decimal]]] = field(
         default_factory=dict
     )
@@ -82,7 +87,7 @@ def realize_timesheet(
     )
     if held is not None:
         return held
-    groups: dict[tuple[str, str, tuple[str, str, str]], _EntryGroup] = {}
+    groups: dict[tuple[str, str, tuple[str, str, str], str], _EntryGroup] = {}
     basis: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
         requirement = facts.requirements[entry.requirement_id]
@@ -91,7 +96,11 @@ def realize_timesheet(
             entry.cost_center or requirement.cost_center,
             entry.po_number or requirement.po_number,
         )
-        key = (entry.requirement_id, entry.time_type, engagement)
+        engaged = engagement_of_time(timesheet, entry.requirement_id, entry.work_date, facts)
+        if isinstance(engaged, Held):
+            return engaged
+        engagement_id = engaged.engagement_id if engaged else ""
+        key = (entry.requirement_id, entry.time_type, engagement, engagement_id)
         group = groups.get(key)
         if group is None:
             priced_from = _basis_of(requirement, entry.time_type, cited, basis)
@@ -100,11 +109,14 @@ def realize_timesheet(
                 timesheet.week_ending,
                 cited.get((entry.requirement_id, entry.time_type)),
             )
-            group = _EntryGroup(requirement, entry.time_type, engagement, priced_from, changes)
+            group = _EntryGroup(
+                requirement, entry.time_type, engagement, priced_from, changes, engaged
+            )
             groups[key] = group
         no_rate = _add_entry(entry, group)
         if no_rate is not None:
             return no_rate
+    _mark_ended(groups)
     lines = [
         _line(timesheet, group, name, tax_change, version, by_day)
         for group in groups.values()
@@ -112,6 +124,21 @@ def realize_timesheet(
     ]
     lines.sort(key=lambda line: line["line_key"])
     return Realized(lines, [basis[key] for key in sorted(basis)])
+
+
+def _mark_ended(groups: Mapping[tuple[str, str, tuple[str, str, str], str], _EntryGroup]) -> None:
+    """Mark the groups of engagements that another one follows within the week.
+
+    Their keys get the name of the engagement: two lines of one document never have one key.
+    """
+    latest: dict[tuple[str, str, tuple[str, str, str]], tuple[date, str, _EntryGroup]] = {}
+    for key, group in groups.items():
+        last = max(day for _, by_day in group.times.values() for day in by_day)
+        before = latest.get(key[:3])
+        if before is None or (last, key[3]) > before[:2]:
+            latest[key[:3]] = last, key[3], group
+    for key, group in groups.items():
+        group.ended = latest[key[:3]][2] is not group
 
 
 def _basis_of(
@@ -185,7 +212,10 @@ def _line(
     """Return the line of one key: a copy of the template, filled with this timesheet's values."""
     requirement = group.requirement
     template = requirement.line_template(
-        (version.time_type, name, version.source, version.since_book, group.engagement, tax_change),
+        (
+            *(version.time_type, name, version.source, version.since_book, group.engagement),
+            *(tax_change, group.engaged.engagement_id if group.engaged and group.ended else ""),
+        ),
         lambda: _template(group, name, version, tax_change),
     )
     days = sorted(by_day)
@@ -203,6 +233,8 @@ def _line(
     line["service_to"] = days[-1].isoformat()
     if tax_change is not None:
         line["tax_date"] = line["service_from"]
+    if group.engaged is not None:
+        line["engagement"] = group.engaged.line_fields(days[-1])
     line["worker_id"] = timesheet.worker_id
     line["rate_book"] = book
     line["description"] = (
@@ -221,14 +253,17 @@ def _line(
 def _template(group: _EntryGroup, name: str, version: RateVersion, tax_change: date | None) -> Line:
     """Return the fields that all lines of a key share, in the order of the event's fields.
 
-    The key of time before a change of the tax rate ends with that day. The template's derivation is
-    the part about the rate only.
+    The key of time before a change of the tax rate ends with that day, that of an engagement which
+    another one follows in the week with its name. The template's derivation is the part about the
+    rate only.
     """
     requirement = group.requirement
     project, cost_center, po_number = group.engagement
     key = ["t", requirement.requirement_id, version.time_type, name, *group.engagement]
     if tax_change is not None:
         key.append(f"before {tax_change}")
+    if group.engaged is not None and group.ended:
+        key.append(f"engagement {group.engaged.engagement_id}")
     return {
         "line_key": compact_json(key),
         "line_kind": "timesheet",

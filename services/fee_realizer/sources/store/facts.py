@@ -2,7 +2,8 @@
 
 Facts are always locked in the order requirement, catalog item, billing company, retainer (of the
 requirements that have one, FOR UPDATE, because pricing changes them), each sorted, and
-stubs are inserted before any row of a kind is locked, so that two workers never deadlock. A worker
+stubs are inserted before any row of a kind is locked, so that two workers never deadlock.
+Engagements are locked after the documents, when their events are known. A worker
 that changes a fact locks its row FOR UPDATE and so waits for all that price from it.
 """
 
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.engagements.store import placed_engagements, share_engagements
 from services.fee_realizer.facts.store import add_stubs, grouped, rows_of
 from services.fee_realizer.requirements.rules import Requirement, StatusFrom
 from services.fee_realizer.requirements.store import confirmations, rate_versions
@@ -29,7 +31,7 @@ from services.fee_realizer.sources.rules.facts import (
 from services.fee_realizer.sources.store.documents import NamedFacts
 from services.fee_realizer.sources.store.retainers import add_retainers
 from shared.database import rows
-from shared.events.ats import Retainer
+from shared.events.ats import PlacementCreated, Retainer, TimesheetApproved
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
@@ -41,13 +43,15 @@ async def lock_facts(
     named: NamedFacts,
     *,
     lock: bool = True,
+    exclusive: bool = False,
 ) -> Facts:
     """Lock FOR SHARE and read requirements, catalog items, and the companies of both kinds.
 
     Without `lock` the facts are only read, for previews; missing stubs are inserted all the same.
+    `exclusive`: who else prices from these requirements waits, because placements change.
     """
     facts = Facts()
-    share = " FOR SHARE" if lock else ""
+    share = "" if not lock else " FOR NO KEY UPDATE" if exclusive else " FOR SHARE"
     cache = _CACHES.setdefault(connection.sync_engine, _Cache())
     locked = await _lock(
         connection,
@@ -168,6 +172,32 @@ async def _add_requirements(
         facts.requirements[row.requirement_id] = requirement
         if row.known and keep:
             cache.requirements[row.requirement_id] = (tuple(row), requirement)
+
+
+async def add_engagements(
+    connection: AsyncConnection, facts: Facts, events: Iterable[object]
+) -> None:
+    """Lock FOR SHARE and add the engagements of these documents; their requirements are locked.
+
+    A placement always has the row of its engagement, so that time of its worker finds it.
+    """
+    ids: set[str] = set()
+    workers: set[tuple[str, str]] = set()
+    for event in events:
+        if isinstance(event, PlacementCreated):
+            ids.add(event.engagement_id or event.placement_id)
+        elif isinstance(event, TimesheetApproved) and event.engagement_id is not None:
+            ids.add(event.engagement_id)
+        elif isinstance(event, TimesheetApproved):
+            workers.update(
+                (entry.requirement_id, event.worker_id)
+                for entry in event.entries
+                if entry.is_billed
+            )
+    facts.placed.update(await placed_engagements(connection, workers))
+    for placed in facts.placed.values():
+        ids.update(each.engagement_id for each in placed)
+    facts.engagements.update(await share_engagements(connection, ids - facts.engagements.keys()))
 
 
 async def add_ended_rates(

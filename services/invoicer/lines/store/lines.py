@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.lines.rules import DocKey, InvoicedLine, LineLocation, NewLine, PayLine
 from shared.database import columns, insert_rows, joined, kinds_of, rows, run, unnested
-from shared.events.realizations import RealizationLine
+from shared.events.realizations import LineEngagement, RealizationLine
 from shared.money import plain
+from shared.stored import as_json
 
 HOUR = "HUR"
 
@@ -26,7 +27,8 @@ _REALIZED = kinds_of(
     " unit_price numeric, amount numeric, currency text, effective_date date, service_from date,"
     " service_to date, week_ending date, billto_node text, requirement_id text, worker_id text,"
     " time_type text, item_id text, project text, cost_center text, po_number text, tax_code text,"
-    " tax_date date, rate_version text, rate_book integer, description text, derivation jsonb"
+    " tax_date date, rate_version text, rate_book integer, description text, engagement jsonb,"
+    " derivation jsonb"
 )
 """The columns of a pay line that are fields of a realization's line."""
 _PAY_LINE = _REALIZED | kinds_of(
@@ -175,7 +177,10 @@ async def lines_by_id(
 
 def realized_line(row: Any) -> RealizationLine:
     """Return the realization's line of a row with the columns of a pay line."""
-    return RealizationLine.model_construct(**{name: getattr(row, name) for name in _REALIZED})
+    values = {name: getattr(row, name) for name in _REALIZED}
+    if row.engagement is not None:
+        values["engagement"] = LineEngagement.model_validate(as_json(row.engagement))
+    return RealizationLine.model_construct(**values)
 
 
 def _pay_line(row: Any) -> PayLine:

@@ -1,0 +1,1 @@
+"""Engagements and suppliers, and the engagement of each placement."""
