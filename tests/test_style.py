@@ -31,6 +31,7 @@ LAYOUT = {
         "access",
         "lines",
         "debtors",
+        "options",
         "invoices",
         "settlement",
         "batches",

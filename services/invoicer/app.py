@@ -18,17 +18,18 @@ from services.invoicer.invoices.store.closing import forget_worker
 from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from services.invoicer.lines.store import figures
 from services.invoicer.opening import handlers as opening
+from services.invoicer.options import handlers as options
 from services.invoicer.payments.handlers import commands as payments
 from services.invoicer.payments.handlers import read_back
 from services.invoicer.payments.handlers.freeing import freeing
-from services.invoicer.questions.handlers import explain, groups, what_if
+from services.invoicer.questions.handlers import explain, explain_option, groups, what_if
 from services.invoicer.settlement.handlers import pay_lines, realizations
 from shared import clock, telemetry
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
 from shared.consumer.processing import Subscription
 from shared.consumer.worker import Service
-from shared.events.commands import Explain
+from shared.events.commands import Explain, ExplainOption
 
 NAME = "invoicer"
 COLLECT_EVERY_SECONDS = 15.0
@@ -63,17 +64,26 @@ DISPATCHER = CommandDispatcher(
         ),
         **payments.HANDLERS,
         **terms.HANDLERS,
+        **options.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,
+        **explain_option.HANDLERS,
         **record_download.HANDLERS,
         **access.HANDLERS,
     },
     subscriptions=subscriptions,
     republish=on_republish,
     forget=forget_worker,
-    snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT | explain.SNAPSHOT,
-    companies_of={Explain: explain.companies_of},
+    snapshot=batches.SNAPSHOT
+    | groups.SNAPSHOT
+    | what_if.SNAPSHOT
+    | explain.SNAPSHOT
+    | explain_option.SNAPSHOT,
+    companies_of={
+        Explain: explain.companies_of,
+        ExplainOption: explain_option.companies_of,
+    },
 )
 
 

@@ -27,6 +27,7 @@ from shared.events.field_types import (
     Revision,
     Text,
     UnitPrice,
+    absent,
     wrong,
 )
 
@@ -170,7 +171,7 @@ class TimesheetApproved(AtsMessage):
     worker_id: Identifier
     worker_name: Name = ""
     week_ending: Day
-    engagement_id: Identifier | None = None
+    engagement_id: Identifier | None = Field(None, exclude_if=absent)
     workflow: Workflow | None = None
     entries: Annotated[tuple[TimesheetEntry, ...], Field(strict=False, max_length=5000)] = ()
 
@@ -216,7 +217,7 @@ class PlacementCreated(AtsMessage):
     revision: Revision
     requirement_id: Identifier
     worker_id: Identifier
-    engagement_id: Identifier | None = None
+    engagement_id: Identifier | None = Field(None, exclude_if=absent)
     worker_name: Name = ""
     start_date: Day
     end_date: Day | None = None

@@ -40,6 +40,19 @@ class AllowanceLine(Message):
     amount: Amount
 
 
+class DocumentOption(Message):
+    """The invoice option of a document: its name, its party, and the values that it is grouped by.
+
+    `group`: pairs of a grouping field and its value, in order; an absent value is empty.
+    """
+
+    name: str
+    bill_to: Literal["client", "supplier"]
+    group: Annotated[
+        tuple[Annotated[tuple[str, str], Field(strict=False)], ...], Field(strict=False)
+    ] = ()
+
+
 class CurrencyTotal(Message):
     """Totals of a batch in one currency; credits count as negative."""
 
@@ -75,6 +88,7 @@ class InvoiceClosed(Message):
     allowances: Annotated[
         tuple[AllowanceLine, ...] | None, Field(strict=False, exclude_if=absent)
     ] = None
+    invoice_option: DocumentOption | None = Field(None, exclude_if=absent)
     line_count: int
     content_hash: str
 

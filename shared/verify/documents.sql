@@ -66,6 +66,26 @@ FROM invoicer.invoice_line AS i JOIN invoicer.invoice AS v USING (invoice_id)
     JOIN invoicer.pay_line AS p USING (pay_line_id)
 WHERE (p.billing_company, p.currency, p.po_number) <> (v.billing_company, v.currency, v.po_number)
 
+-- name: group_values
+-- a line's group values equal its document's; a credit has the option of what it corrects
+SELECT 'invoice ' || v.invoice_number || ' line ' || i.line_no AS id,
+       format('the document is grouped by %s, the line by %s', coalesce(d.stated, 'no option'),
+              coalesce(d.own, 'no option')) AS detail
+FROM invoicer.invoice AS v
+JOIN invoicer.invoice_line AS i USING (invoice_id)
+JOIN invoicer.pay_line AS p USING (pay_line_id)
+LEFT JOIN invoicer.invoice AS c ON c.invoice_id = p.corrects_invoice_id
+CROSS JOIN LATERAL (
+  SELECT CAST(v.invoice_option AS text) AS stated,
+         CASE WHEN p.corrects_invoice_id IS NOT NULL THEN CAST(c.invoice_option AS text)
+              ELSE CAST(jsonb_set(v.invoice_option, '{group}', invoicer.group_values(p, ARRAY(
+                SELECT f.pair ->> 0
+                FROM jsonb_array_elements(v.invoice_option -> 'group') WITH ORDINALITY
+                  AS f(pair, place) ORDER BY f.place))) AS text) END AS own) AS d
+WHERE EXISTS (SELECT FROM invoicer.invoice AS x WHERE x.invoice_option IS NOT NULL)
+  AND (v.invoice_option IS NOT NULL OR c.invoice_option IS NOT NULL)
+  AND d.stated IS DISTINCT FROM d.own
+
 -- name: batch_sums
 -- documents, lines and totals of a batch are those of its documents
 WITH sums AS (

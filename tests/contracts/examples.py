@@ -84,6 +84,22 @@ COMMANDS = {
         "percent_of_salary": "20",
         "plan": [{"share": "50", "day": 1}, {"share": "50", "day": 90}],
     },
+    "set-invoice-option": COMPANY
+    | {
+        "name": "US staffing",
+        "client_country": "US",
+        "location": "Boston",
+        "bill_to": "client",
+        "request_types": ["staffing"],
+        "currency": "USD",
+        "billing_types": ["time", "adjustment"],
+        "max_lines": 500,
+        "group_by": ["engagement.supplier", "custom.cost_code"],
+        "default": True,
+        "from_date": "2026-01-01",
+    },
+    "set-country-grouping": COMPANY | {"client_country": "US", "group_by": ["engagement.supplier"]},
+    "explain-option": {"pay_line_id": 17},
     "add-charge": COMPANY
     | {
         "charge_id": "EXP-1",

@@ -56,6 +56,9 @@ PERSONAL: dict[str, Personal] = {
     ),
     "custom": Personal(ANYBODY, "fields that a client defines on engagements", BOOKS, STAYS),
     "engagement": Personal(ANYBODY, "engagement of a line with such fields", BOOKS, STAYS),
+    "invoice_option": Personal(
+        WORKER, "option of a document; its group may name the worker", BOOKS, STAYS
+    ),
     "text": Personal(ANYBODY, "text of a charge or assignment, as it is printed", BOOKS, STAYS),
     "terms": Personal(
         ANYBODY, "terms of an assignment with its text; of an engagement", BOOKS, STAYS
@@ -170,7 +173,8 @@ NOT_PERSONAL_TEXT = """
     source_id state status steps subject_id tax_basis tax_code tax_date tax_regime tax_totals
     tax_wording time_group time_type time_zone timesheet_detail timesheet_id title topic totals
     unit value_sha256 variant warning what worker
-    billing_filter client_country department engagement_id invoice_option location supplier_id
+    bill_to billing_filter billing_types client_country department engagement_id group group_by
+    location request_types supplier_id workflow
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

@@ -32,11 +32,11 @@ WITH inserted AS (
     unit, unit_price, amount, currency, effective_date, service_from, service_to,
     accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
     project, cost_center, po_number, tax_code, tax_date, rate_version, rate_book, description,
-    derivation, announce_when_due, corrects_invoice_id, corrects_line_no)
-  SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency,
+    derivation, announce_when_due, corrects_invoice_id, corrects_line_no, engagement)
+  SELECT :company, :document_kind, :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency,
     :effective, :effective, :effective, 202601, CAST(:week AS date), :office, '', 'w', '', '', '',
     '', '', :tax_code, CAST(:tax_date AS date), '', 0, '', '{}', false, CAST(:invoice AS bigint),
-    CAST(:line AS integer)
+    CAST(:line AS integer), CAST(CAST(:engagement AS text) AS jsonb)
   RETURNING *)
 INSERT INTO invoicer.open_line
 SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, :correction
@@ -47,6 +47,8 @@ async def add_line(connection: AsyncConnection, company: str = "acme", **changes
     """Insert an open line as the owner."""
     values: dict[str, Any] = {
         "document": "T",
+        "document_kind": "timesheet",
+        "engagement": None,
         "office": "office",
         "kind": "timesheet",
         "amount": D(1),

@@ -298,6 +298,11 @@ FAULTS = {
         "UPDATE invoicer.invoice_line SET allowance_amount = 5 WHERE tax_amount < 0",
         {"credits", "allowances", "invoice_sums", "tax_totals", "seal"},
     ),
+    "a document that is grouped by a value that its lines have not": (
+        """UPDATE invoicer.invoice SET invoice_option = '{"name": "US staffing",
+        "bill_to": "client", "group": [["engagement.supplier", "S-1"]]}' WHERE number = 8""",
+        {"group_values", "seal"},
+    ),
     "two currencies on one document": (
         "UPDATE invoicer.invoice SET currency = 'EUR' WHERE number = 12",
         {"line_belongs", "batch_sums", "seal"},

@@ -28,6 +28,7 @@ MODULES = {
     "opening": ("opening", "export"),
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),
+    "invoice_options": ("options", "grouping"),
     "importing": ("import",),
     "documents": ("documents", "publish", "republish"),
     "lines": ("pay-lines", "health-check"),

@@ -20,7 +20,7 @@ from services.console.importing.command_lines import Columns
 from services.console.importing.opening import LINES, NUMBERS
 from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
 from services.console.importing.rates import BILL_RATES
-from services.console.queries import companies, debtors, export
+from services.console.queries import companies, debtors, export, invoice_options
 from services.console.queries.amounts import with_money
 from services.console.queries.closed_documents import logo_of
 from services.console.queries.snapshot import ReadConnection
@@ -133,7 +133,27 @@ async def _settings(connection: ReadConnection, new_command: NewCommand) -> list
     for row in await debtors.time_groups(connection):
         names = ("time_group", "cycle", "ends_on", "anchor", "periods")
         commands.append(new_command("set-time-group", **{name: row[name] for name in names}))
-    return commands
+    return [*commands, *await _options(connection, new_command)]
+
+
+async def _options(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
+    """The commands that set invoice options, version by version, and lists of client countries."""
+    names = (
+        "billing_company", "name", "client_country", "bill_to", "location", "request_types",
+        "billing_types", "max_lines", "group_by", "active",
+    )  # fmt: skip
+    options = [
+        new_command(
+            "set-invoice-option",
+            **{name: row[name] for name in names},
+            currency=row["currency"] or None,
+            default=row["is_default"],
+            from_date=str(row["from_date"]),
+        )
+        for row in await invoice_options.invoice_options(connection)
+    ]
+    lists = await invoice_options.country_grouping(connection)
+    return [*options, *(new_command("set-country-grouping", **row) for row in lists)]
 
 
 @contextmanager

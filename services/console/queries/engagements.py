@@ -3,6 +3,12 @@
 from services.console.queries.snapshot import ReadConnection, Row, fetch, fetch_page
 from shared.stored import as_json
 
+ENGAGEMENT = (
+    "engagement_id, revision, closed, request_type, supplier_id, client_country, location,"
+    " department, terms, custom, placements"
+)
+SUPPLIER = "supplier_id, revision, closed, name, account_name, address, tax_id, custom, engagements"
+
 
 async def engagements(
     connection: ReadConnection, supplier: str | None, limit: int
@@ -13,7 +19,7 @@ async def engagements(
     """
     rows, total = await fetch_page(
         connection,
-        "*",
+        ENGAGEMENT,
         "fee_realizer.console_engagement"
         " WHERE CAST(:supplier AS text) IS NULL OR supplier_id = :supplier",
         "engagement_id",
@@ -27,7 +33,7 @@ async def engagement(connection: ReadConnection, engagement_id: str) -> Row | No
     """One engagement with its terms, its custom fields and its placements; None: unknown."""
     found = await fetch(
         connection,
-        "SELECT * FROM fee_realizer.console_engagement WHERE engagement_id = :id",
+        f"SELECT {ENGAGEMENT} FROM fee_realizer.console_engagement WHERE engagement_id = :id",
         id=engagement_id,
     )
     if not found:
@@ -45,7 +51,7 @@ async def engagement(connection: ReadConnection, engagement_id: str) -> Row | No
 async def suppliers(connection: ReadConnection, limit: int) -> tuple[list[Row], int]:
     """Suppliers in the order of their ids, and how many there are in all."""
     rows, total = await fetch_page(
-        connection, "*", "fee_realizer.console_supplier", "supplier_id", limit
+        connection, SUPPLIER, "fee_realizer.console_supplier", "supplier_id", limit
     )
     return [row | {"custom": as_json(row["custom"])} for row in rows], total
 

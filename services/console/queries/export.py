@@ -10,9 +10,10 @@ LINES_AT_ONCE = 1_000
 
 
 async def fact_bodies(connection: ReadConnection) -> dict[str, list[str]]:
-    """The JSON of every node, requirement, placement and charge in force, by topic.
+    """The JSON of every node, requirement, placement, charge, engagement and supplier in force.
 
-    Nodes come from the highest level down. Timesheets are left out: the ATS sends them again.
+    By topic; engagements and suppliers where there are any. Nodes come from the highest level down.
+    Timesheets are left out: the ATS sends them again.
     """
     nodes = await fetch(
         connection,
@@ -38,6 +39,14 @@ async def fact_bodies(connection: ReadConnection) -> dict[str, list[str]]:
             kind=kind,
         )
         found[topic] = [row["body"] for row in rows]
+    for noun in ("engagement", "supplier"):
+        rows = await fetch(
+            connection,
+            f"SELECT CAST(body AS text) AS body FROM fee_realizer.console_{noun}"
+            f" ORDER BY {noun}_id",
+        )
+        if rows:
+            found[f"{noun}-changed"] = [row["body"] for row in rows]
     return found
 
 

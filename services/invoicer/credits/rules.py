@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
-from services.invoicer.invoices.rules.documents import Document, Group
+from services.invoicer.invoices.rules.documents import Document, Group, GroupOption
 from services.invoicer.invoices.rules.totals import (
     AllowancePart,
     TaxPart,
@@ -51,6 +51,7 @@ class IssuedDocument(NamedTuple):
     invoice_date: date
     cut_off: date
     total: Decimal
+    option: GroupOption | None = None
 
 
 class IssuedLine(NamedTuple):
@@ -222,7 +223,7 @@ def written_off(
 
 
 def document_of(issued: IssuedDocument, credits: Sequence[LineCredit]) -> Document:
-    """Return the credit note: it has the debtor, currency, terms and PO number of the invoice."""
+    """Return the credit note: debtor, currency, terms, PO number and option are the invoice's."""
     sums: dict[tuple[str, Decimal], TaxPart] = {}
     allowances: dict[tuple[str, Decimal], AllowancePart] = {}
     for each in credits:
@@ -250,6 +251,7 @@ def document_of(issued: IssuedDocument, credits: Sequence[LineCredit]) -> Docume
         tax_parts=tuple(sums[key] for key in sorted(sums)),
         newest_corrected=issued.invoice_id,
         allowances=tuple(allowances[key] for key in sorted(allowances)),
+        option=issued.option,
     )
     return Document(group, "credit-note")
 

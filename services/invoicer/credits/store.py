@@ -19,10 +19,12 @@ from services.invoicer.credits.rules import (
     LineKey,
 )
 from services.invoicer.debtors.rules.companies import DocumentTerms
+from services.invoicer.invoices.rules.documents import GroupOption
 from services.invoicer.lines.rules import DocKey, QuantityAmount
 from services.invoicer.lines.store.lines import realized_line
 from shared.database import insert_rows, rows, run
 from shared.sql import named_queries
+from shared.stored import as_json
 
 UNDONE = " undone: "
 """Begins the id of a row that takes a write-off back. No command's id begins with a space."""
@@ -35,12 +37,18 @@ async def issued_for(
     """Return the heads of closed documents by number."""
     query = """
         SELECT invoice_id, invoice_number, document_type, account_name, currency,
-          tax_regime, tax_wording, payment_terms, po_number, invoice_date, cut_off_date, total
+          tax_regime, tax_wording, payment_terms, po_number, invoice_date, cut_off_date, total,
+          invoice_option
         FROM invoicer.invoice
         WHERE billing_company = :company AND invoice_number = ANY(CAST(:numbers AS text[]))"""
     numbers = sorted(invoice_numbers)
     return {
-        head.invoice_number: IssuedDocument._make([*head[:5], DocumentTerms(*head[5:8]), *head[8:]])
+        head.invoice_number: IssuedDocument._make(
+            [
+                *(*head[:5], DocumentTerms(*head[5:8]), *head[8:-1]),
+                head.invoice_option and GroupOption.of(as_json(head.invoice_option)),
+            ]
+        )
         for head in await rows(connection, query, company=billing_company, numbers=numbers)
     }
 

@@ -74,6 +74,11 @@ from shared.events.commands.opening import (
     OpeningLine,
     SetOpeningNumber,
 )
+from shared.events.commands.options import (
+    ExplainOption,
+    SetCountryGrouping,
+    SetInvoiceOption,
+)
 from shared.events.commands.payments import (
     AppliedTo,
     ApplyCredit,
@@ -111,6 +116,8 @@ AnyCommand = (
     | EditPayLine
     | SetTimeGroup
     | SetDebtorTerms
+    | SetInvoiceOption
+    | SetCountryGrouping
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch
@@ -127,6 +134,7 @@ AnyCommand = (
     | ApplyCredit
     | RecordRefund
     | Explain
+    | ExplainOption
     | RecordDownload
     | ConnectLedger
     | CheckLedger

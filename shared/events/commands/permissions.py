@@ -34,6 +34,7 @@ class Permission:
 PERMISSIONS: Mapping[type[Any], Permission] = {
     # questions, which change nothing
     commands.Explain: Permission(ROLES, "looked-up"),
+    commands.ExplainOption: Permission(ROLES, "looked-up"),
     commands.RatesImpact: Permission(ROLES, "looked-up"),
     commands.ListBatchGroups: Permission(ROLES),
     commands.WhatIf: Permission(ROLES),
@@ -57,6 +58,8 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.SetCatalogItem: Permission(_MANAGER, "all"),
     commands.SetTimeGroup: Permission(_MANAGER, "all"),
     commands.SetDebtorTerms: Permission(_MANAGER),
+    commands.SetInvoiceOption: Permission(_MANAGER),
+    commands.SetCountryGrouping: Permission(_MANAGER),
     commands.SetAssignment: Permission(_MANAGER, "looked-up"),
     commands.EndAssignment: Permission(_MANAGER, "looked-up"),
     commands.ConfirmAssignment: Permission(_MANAGER, "looked-up"),

@@ -66,6 +66,29 @@ CREATE TABLE invoicer.debtor_terms (
   allowances jsonb NOT NULL DEFAULT '[]',
   PRIMARY KEY (billing_company, account_name, from_date));
 
+-- Where the items of engagements go, from a date on. No request types, or no billing types: all of
+-- them; an empty currency: any; group_by NULL: the whole list of the client country.
+CREATE TABLE invoicer.invoice_option (
+  billing_company text NOT NULL,
+  name text NOT NULL CHECK (length(name) <= 200),
+  from_date date NOT NULL,
+  client_country text NOT NULL,
+  location text NOT NULL,
+  request_types text[] NOT NULL,
+  currency text NOT NULL,
+  bill_to text NOT NULL CHECK (bill_to IN ('client', 'supplier')),
+  billing_types text[] NOT NULL,
+  max_lines integer CHECK (max_lines > 0),
+  group_by text[],
+  is_default boolean NOT NULL,
+  active boolean NOT NULL,
+  PRIMARY KEY (billing_company, name, from_date));
+CREATE TABLE invoicer.country_grouping (
+  billing_company text NOT NULL,
+  client_country text NOT NULL,
+  group_by text[] NOT NULL,
+  PRIMARY KEY (billing_company, client_country));
+
 -- One row for each original document: its lock, and its settled realization.
 CREATE TABLE invoicer.settled_document (
   document_kind text NOT NULL,
@@ -129,6 +152,32 @@ CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, correc
   WHERE corrects_invoice_id IS NOT NULL;
 CREATE INDEX pay_line_due ON invoicer.pay_line (billing_company, effective_date)
   WHERE announce_when_due;
+
+-- The value of a grouping field of a line: `engagement.id`, `bill.worker`, `custom.NAME` ...; empty
+-- where the line has none.
+CREATE FUNCTION invoicer.group_value(p invoicer.pay_line, field text)
+RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(CASE field
+  WHEN 'engagement.id' THEN p.engagement ->> 'engagement_id'
+  WHEN 'engagement.supplier' THEN p.engagement ->> 'supplier_id'
+  WHEN 'engagement.location' THEN p.engagement ->> 'location'
+  WHEN 'engagement.department' THEN p.engagement ->> 'department'
+  WHEN 'engagement.requirement' THEN p.requirement_id
+  WHEN 'bill.po_number' THEN p.po_number
+  WHEN 'bill.worker' THEN p.worker_id
+  WHEN 'bill.cost_center' THEN p.cost_center
+  WHEN 'bill.project' THEN p.project
+  WHEN 'bill.week_ending' THEN p.week_ending::text
+  WHEN 'bill.time_type' THEN p.time_type
+  WHEN 'bill.document' THEN p.document_id
+  ELSE p.engagement -> 'custom' ->> substr(field, length('custom.') + 1) END, '');
+-- Grouping fields with their values, in the order of the fields.
+CREATE FUNCTION invoicer.group_values(p invoicer.pay_line, fields text[])
+RETURNS jsonb LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (
+  SELECT coalesce(
+    jsonb_agg(jsonb_build_array(f.field, invoicer.group_value(p, f.field)) ORDER BY f.place), '[]')
+  FROM unnest(fields) WITH ORDINALITY AS f(field, place));
 
 -- The four places of a pay line: open, on a draft, replaced, or on a closed document
 -- (`invoice_line`). Each line is in exactly one.
@@ -266,6 +315,7 @@ CREATE TABLE invoicer.invoice (
   seller jsonb NOT NULL,
   buyer jsonb NOT NULL,
   credit_reason text,                    -- why an operator credited, on a credit note by hand
+  invoice_option jsonb,                  -- option: name, bill_to, group (fields with values)
   closed_at timestamptz NOT NULL,
   -- Closed by another system and loaded: it has that system's number and is never delivered.
   is_opening boolean NOT NULL GENERATED ALWAYS AS (series = 'opening:') STORED,
@@ -384,6 +434,7 @@ CREATE TABLE invoicer.preview_document (
   net numeric(20,4) NOT NULL,
   tax numeric(20,4) NOT NULL,
   allowances text NOT NULL DEFAULT '',   -- JSON, as `invoice.allowances`; empty if none
+  invoice_option text NOT NULL DEFAULT '',  -- JSON, as `invoice.invoice_option`; empty if none
   line_hash text NOT NULL,
   PRIMARY KEY (preview_id, document_no));
 -- Every open line: in a document (reason NULL), or out for one reason.
@@ -454,8 +505,8 @@ GRANT UPDATE (detail) ON invoicer.invoice_detail TO invoicer;  -- of a forgotten
 GRANT UPDATE (next_number, last_date) ON invoicer.number_series TO invoicer;
 GRANT UPDATE (code, message, ids, billed_in_batch) ON invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON
-  invoicer.settled_document, invoicer.billto_node, invoicer.debtor_terms, invoicer.time_group
-  TO invoicer;
+  invoicer.settled_document, invoicer.billto_node, invoicer.debtor_terms, invoicer.time_group,
+  invoicer.invoice_option, invoicer.country_grouping TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;
 

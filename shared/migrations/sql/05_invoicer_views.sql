@@ -221,7 +221,7 @@ RETURN encode(sha256(convert_to(concat_ws(chr(31),
     i.currency, i.payment_terms, i.po_number, i.tax_regime, i.tax_wording, i.tax_basis,
     i.invoice_date, i.due_date, i.cut_off_date, coalesce(i.service_from::text, ''),
     coalesce(i.service_to::text, ''), i.net, i.tax, i.total, i.line_count, i.tax_totals, i.seller,
-    i.buyer, i.allowances, i.credit_reason), 'UTF8')
+    i.buyer, i.allowances, i.credit_reason, i.invoice_option), 'UTF8')
   || coalesce(lines, ''::bytea)), 'hex');
 
 CREATE FUNCTION invoicer.detail_digest(about text, subject_id text, detail jsonb)

@@ -106,7 +106,7 @@ CREATE VIEW fee_realizer.console_engagement AS
          coalesce(body ->> 'department', '') AS department,
          coalesce(body -> 'terms', '[]') AS terms, coalesce(body -> 'custom', '{}') AS custom,
          (SELECT count(*) FROM fee_realizer.placed_engagement p
-          WHERE p.engagement_id = e.engagement_id) AS placements
+          WHERE p.engagement_id = e.engagement_id) AS placements, body
   FROM fee_realizer.engagement e WHERE known;
 -- The engagement of each placement in force; `named`: the placement names it.
 CREATE VIEW fee_realizer.console_placed_engagement AS
@@ -119,7 +119,7 @@ CREATE VIEW fee_realizer.console_supplier AS
          coalesce(body ->> 'address', '') AS address, coalesce(body ->> 'tax_id', '') AS tax_id,
          coalesce(body -> 'custom', '{}') AS custom,
          (SELECT count(*) FROM fee_realizer.engagement e
-          WHERE e.known AND e.body ->> 'supplier_id' = s.supplier_id) AS engagements
+          WHERE e.known AND e.body ->> 'supplier_id' = s.supplier_id) AS engagements, body
   FROM fee_realizer.supplier s WHERE known;
 -- Source documents with the timesheet and revision in force, the latest realization, and the hold
 -- if there is one.
@@ -184,6 +184,15 @@ CREATE VIEW invoicer.console_node_debtor AS
 -- Billing cycles, custom ones with their periods.
 CREATE VIEW invoicer.console_time_group AS
   SELECT time_group, cycle, ends_on, anchor, first_days, last_days FROM invoicer.time_group;
+-- Every version of the invoice options, and the grouping lists of client countries.
+CREATE VIEW invoicer.console_invoice_option AS
+  SELECT v.billing_company, v.name, v.from_date, v.client_country, v.location, v.request_types,
+         v.currency, v.bill_to, v.billing_types, v.max_lines, v.group_by, v.is_default, v.active,
+         coalesce(v.group_by, g.group_by, CAST(ARRAY[] AS text[])) AS fields
+  FROM invoicer.invoice_option v
+  LEFT JOIN invoicer.country_grouping g USING (billing_company, client_country);
+CREATE VIEW invoicer.console_country_grouping AS
+  SELECT billing_company, client_country, group_by FROM invoicer.country_grouping;
 -- Terms of debtors, version by version.
 CREATE VIEW invoicer.console_debtor_terms AS
   SELECT billing_company, account_name, from_date, payment_terms, time_group, missing_timesheets,

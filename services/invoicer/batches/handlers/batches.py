@@ -298,6 +298,7 @@ def _document_row(document: Document) -> dict[str, Any]:
         "hours": plain(group.hours),
         **{name: str(rounded(amount, group.currency)) for name, amount in amounts.items()},
         **_allowances(group),
+        **({"invoice_option": group.option.row} if group.option else {}),
     }
 
 

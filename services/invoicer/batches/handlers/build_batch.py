@@ -14,7 +14,9 @@ from services.invoicer.batches.handlers.decide_debtors import (
     DEFAULT_REQUEST,
     BatchRequest,
     DebtorDecisions,
+    OptionsInForce,
     decide,
+    with_option_conflicts,
 )
 from services.invoicer.batches.rules import allowances as allowance_rules
 from services.invoicer.batches.rules import reasons, safety_checks
@@ -22,7 +24,7 @@ from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
-from services.invoicer.batches.store import allowances, selection
+from services.invoicer.batches.store import allowances, line_options, selection
 from services.invoicer.batches.store import safety_checks as safety_store
 from services.invoicer.batches.store.selection import SelectedGroups
 from services.invoicer.debtors.handlers.companies import company_of
@@ -40,6 +42,7 @@ from services.invoicer.invoices.rules.documents import (
 from services.invoicer.invoices.rules.numbers import Series
 from services.invoicer.invoices.rules.totals import tax_spans
 from services.invoicer.invoices.store import closing, numbers
+from services.invoicer.options import store as option_store
 from shared.clock import today_of
 from shared.database import run_in_thread
 from shared.money import plain
@@ -71,6 +74,7 @@ class BatchPlan:
     parked: Sequence[ParkedDebtor] = ()
     double_days: CountedIds = NONE
     without_lines: Sequence[str] = ()
+    options: OptionsInForce | None = None
 
     @property
     def debtors(self) -> Sequence[Debtor]:
@@ -109,6 +113,7 @@ class BatchPlan:
                 f"time group {group.name}": _definition(group)
                 for group in self.decisions.time_groups.values()
             },
+            **({} if self.options is None else self.options.settings),
             **self.batch_filter.settings,
         }
 
@@ -147,9 +152,11 @@ async def build(
     series = await numbers.series_for(connection, company)
     rates = await companies.tax_rates_for(connection, billing_company)
     located = await selection.locate_lines(connection, billing_company)
+    in_force = await _options(connection, billing_company, request.invoice_date or today, today)
     decisions = await decide(
         connection, company, located.account_names, request, today=today, cut_off=up_to
     )
+    decisions = with_option_conflicts(decisions, in_force.conflicts if in_force else {})
     selected = await selection.select_lines(
         connection,
         company,
@@ -159,6 +166,7 @@ async def build(
         today=today,
         cut_off=up_to,
         with_digests=with_digests,
+        with_options=in_force is not None,
         documents=request.batch_filter.documents,
         workers=request.batch_filter.workers,
     )
@@ -166,6 +174,10 @@ async def build(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents
     )
     groups = await _with_allowances(connection, decisions, selected, zero_document_debtors)
+    if in_force is not None:
+        groups = await line_options.with_options(
+            connection, selected.groups() if groups is None else groups
+        )
     decisions, documents, zero, parked, double_days = await _without_unsafe_debtors(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
@@ -195,6 +207,21 @@ async def build(
         without_lines=await selection.chosen_without_lines(
             connection, request.batch_filter.documents
         ),
+        options=in_force,
+    )
+
+
+async def _options(
+    connection: AsyncConnection, billing_company: str, on: date, today: date
+) -> OptionsInForce | None:
+    """Find the invoice option of each open line; None if the company never had an option."""
+    if not await option_store.has_options(connection, billing_company):
+        return None
+    conflicts = await line_options.resolve_options(connection, billing_company, on=on, today=today)
+    return OptionsInForce(
+        await option_store.options_for(connection, billing_company, on),
+        await option_store.grouping_by_country(connection, billing_company),
+        conflicts,
     )
 
 
@@ -271,7 +298,7 @@ async def _without_unsafe_debtors(
         zero = [group for group in zero if group.account_name not in unsafe]
     parked = [
         unsafe.get(each.account_name)
-        or ParkedDebtor(each.account_name, safety_checks.TERMS, each.parked)
+        or ParkedDebtor(each.account_name, decisions.parked_code(each), each.parked)
         for each in decisions.debtors
         if each.parked and not each.left_out
     ]

@@ -11,6 +11,7 @@ from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.health import VERY_LATE
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import Codes, LedgerConnection, unmapped, unusable
+from services.invoicer.batches.rules.option_findings import TWO_INVOICE_OPTIONS
 from services.invoicer.batches.store import health as store
 from services.invoicer.batches.store import ledgers
 from services.invoicer.debtors.rules.account_names import look_alikes
@@ -22,6 +23,9 @@ MOST_DEBTORS = 3
 COUNTED_REASONS = {
     "edit_meets_revision": reasons.EDIT_MEETS_REVISION,
     "snoozed_lines": reasons.SNOOZED,
+    reasons.OPTION_DOES_NOT_FIT: reasons.OPTION_DOES_NOT_FIT,
+    reasons.NO_INVOICE_OPTION: reasons.NO_INVOICE_OPTION,
+    reasons.NOT_VISIBLE: reasons.NOT_VISIBLE,
 }
 GROUPED_REASONS: Mapping[str, Literal["node", "tax_code"]] = {
     reasons.NO_ACCOUNT_NAME: "node",
@@ -50,6 +54,9 @@ async def check_health(
     counts = {
         "worker_day_on_two_requirements": plan.double_days,
         "debtor_in_two_currencies": _in_two_currencies(plan),
+        TWO_INVOICE_OPTIONS: CountedIds.all(
+            f"{name} ({options})" for name, options in plan.decisions.option_conflicts.items()
+        ),
         "zero_total": CountedIds.all(sorted({group.account_name for group in plan.zero})),
     }
     # Lines are counted only for the reasons that the selection has used.

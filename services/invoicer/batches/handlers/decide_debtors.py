@@ -1,8 +1,9 @@
 """Decides for each debtor, before lines are selected: terms, window, parked, left out, waiting."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,11 +16,14 @@ from services.invoicer.batches.rules.batch_filter import (
 )
 from services.invoicer.batches.rules.expected import TimesheetCount, count_timesheets
 from services.invoicer.batches.rules.grouping import Debtor, debtors, may_be_waiting, with_waiting
+from services.invoicer.batches.rules.option_findings import TWO_INVOICE_OPTIONS
+from services.invoicer.batches.rules.safety_checks import TERMS
 from services.invoicer.batches.store import selection
 from services.invoicer.batches.store.expected import placements_for, timesheets_for
 from services.invoicer.debtors.rules.companies import BillingCompany, DebtorTerms
 from services.invoicer.debtors.rules.cycles import Span, TimeGroup
 from services.invoicer.debtors.store import companies, time_groups
+from services.invoicer.options.rules import InvoiceOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,45 @@ class DebtorDecisions:
     time_groups: dict[str, TimeGroup]
     known_time_groups: frozenset[str]
     timesheet_counts: Mapping[str, TimesheetCount]
+    option_conflicts: Mapping[str, str] = field(default_factory=dict)
+
+    def parked_code(self, debtor: Debtor) -> str:
+        """Return the code of a debtor that is parked because of settings."""
+        return TWO_INVOICE_OPTIONS if debtor.account_name in self.option_conflicts else TERMS
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsInForce:
+    """The invoice options of a company that has some, and the grouping lists of its countries.
+
+    `conflicts`: default options of one rank, by the debtor of an item that they both take.
+    """
+
+    options: Mapping[str, InvoiceOption]
+    grouping: Mapping[str, Sequence[str]]
+    conflicts: Mapping[str, str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The definitions by name, as settings of a batch."""
+        return {
+            f"invoice option {name}": option.values for name, option in self.options.items()
+        } | {f"grouping of {country}": list(found) for country, found in self.grouping.items()}
+
+
+def with_option_conflicts(
+    decisions: DebtorDecisions, conflicts: Mapping[str, str]
+) -> DebtorDecisions:
+    """Park the debtors of items that two default options of one rank take."""
+    if not conflicts:
+        return decisions
+    debtors = [
+        each._replace(parked=f"options {conflicts[each.account_name]} both take its items")
+        if each.account_name in conflicts and not each.parked
+        else each
+        for each in decisions.debtors
+    ]
+    return replace(decisions, debtors=debtors, option_conflicts=conflicts)
 
 
 async def decide(

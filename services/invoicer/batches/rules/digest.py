@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,8 @@ from shared.money import plain
 class PreviewDocument:
     """A document as a preview stores it.
 
-    `line_hash` covers line ids, billto nodes, tax codes and rates. `allowances` is JSON, or empty.
+    `line_hash` covers line ids, billto nodes, tax codes and rates. `allowances` and
+    `invoice_option` are JSON, or empty.
     """
 
     document_no: int
@@ -30,14 +31,16 @@ class PreviewDocument:
     tax: Decimal
     line_hash: str
     allowances: str = ""
+    invoice_option: str = ""
 
     @property
     def content(self) -> str:
         """What the digest covers: everything but the position in the list."""
+        empty = 0 if self.invoice_option else 1 if self.allowances else 2
         return json.dumps(
             [
                 plain(value) if isinstance(value, Decimal) else value
-                for value in astuple(self)[1 : None if self.allowances else -1]
+                for value in astuple(self)[1 : len(fields(self)) - empty]
             ],
             ensure_ascii=False,
         )

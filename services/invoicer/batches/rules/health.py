@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import relevant_connections
+from services.invoicer.batches.rules.option_findings import OPTION_FINDINGS
 from services.invoicer.debtors.rules.account_names import spelled
 from services.invoicer.invoices.rules.numbers import exceeds_width, format_number
 from shared.events.billing import Finding
@@ -138,6 +139,7 @@ RULES = (
         "{counted} with a tax code that has no rate on the effective date: {ids}",
         "add the rate: `backoffice billing-company set {company} --tax CODE=PERCENT@FROM_DATE`",
     ),
+    *(HealthRule(*row) for row in OPTION_FINDINGS),
     HealthRule(
         "seller_details_missing", "warning", "billing_company", "company",
         "documents of {company} will not show its {missing}",

@@ -1,7 +1,7 @@
 """Why an open line is not in a batch: exactly one reason, the first that holds in this order.
 
-The number of a reason is its position in `REASONS`. There are at most 15, because the selection
-packs a reason into four bits.
+The number of a reason is its position in `REASONS`. There are at most 31, because the selection
+packs a reason into five bits.
 """
 
 SCHEDULED = "scheduled"
@@ -15,6 +15,9 @@ NO_ACCOUNT_NAME = "no_account_name"
 GROUP_NOT_CHOSEN = "group_not_chosen"
 DEBTOR_LEFT_OUT = "debtor_left_out"
 DEBTOR_PARKED = "debtor_parked"
+OPTION_DOES_NOT_FIT = "option_does_not_fit"
+NO_INVOICE_OPTION = "no_invoice_option"
+NOT_VISIBLE = "not_visible"
 DOCUMENT_NOT_CHOSEN = "document_not_chosen"
 WAITS_FOR_TIMESHEETS = "waits_for_timesheets"
 NO_TAX_RATE = "no_tax_rate"
@@ -32,6 +35,9 @@ REASONS = (
     GROUP_NOT_CHOSEN,
     DEBTOR_LEFT_OUT,
     DEBTOR_PARKED,
+    OPTION_DOES_NOT_FIT,
+    NO_INVOICE_OPTION,
+    NOT_VISIBLE,
     DOCUMENT_NOT_CHOSEN,
     WAITS_FOR_TIMESHEETS,
     NO_TAX_RATE,

@@ -23,10 +23,9 @@ document that an open credit corrects: location_no, node, account_name, debtor_n
 
 `invoices.store.closing` reads the first two to write documents. Credits by hand and opening data
 have no selection: `credits.store` and `opening.store` make both tables with the columns that
-closing reads. Afterwards only `spread_tax`, `exclude_groups`, `exclude_debtors` and
-`allowances.take_allowances` change `selected_line`. `allowances` reads `open_credit` and
-`currency_decimals`, too; the other tables here are private: `credit_decision`, `node_decision`,
-`snoozed_line`, `line_to_price`, `line_not_chosen`, `document_terms`, `tax_span`.
+closing reads. Afterwards only `cut_groups` of `line_options`, `spread_tax`, `exclude_groups`,
+`exclude_debtors` and `allowances.take_allowances` change `selected_line`. `allowances` reads
+`open_credit` and `currency_decimals`, too, `line_options` `open_credit`; the others are private.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -40,6 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.rules.grouping import Debtor
+from services.invoicer.batches.store import line_options
 from services.invoicer.debtors.rules.companies import BillingCompany, DocumentTerms
 from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from services.invoicer.invoices.rules.documents import Group
@@ -185,14 +185,15 @@ async def select_lines(
     today: date,
     cut_off: date,
     with_digests: bool,
+    with_options: bool = False,
     documents: Collection[str] = (),
     workers: Collection[str] = (),
 ) -> SelectedGroups:
     """Apply the decisions to every open line and add up the lines that are in.
 
     `documents`, `workers`: only their lines may be in; both empty: every line may.
-
     `with_digests`: with what the seal of a closed document needs.
+    `with_options`: by the options that `line_options.resolve_options` found.
     """
     terms = sorted({*corrected_terms, *(debtor.terms for debtor in debtors)})
     await _add_decisions(connection, debtors, terms, spans)
@@ -213,6 +214,7 @@ async def select_lines(
             "selected_lines",
             pay_lines=_query("pay_lines_in_range" if dense else "pay_lines_by_key", digest=digest),
             timesheet=_TIMESHEET if company.invoice_per_timesheet else "",
+            **line_options.selection_parts(with_options),
             **found,
         ),
         company=company.billing_company,
@@ -221,6 +223,8 @@ async def select_lines(
         **({"first": located.first, "last": located.last} if dense else {}),
     )
     await run(connection, "ANALYZE selected_line (group_no, exclusion_reason, pay_line_id)")
+    if with_options:
+        await line_options.cut_groups(connection)
     return SelectedGroups(
         await rows(connection, _query("group_totals")),
         {debtor.debtor_no: debtor.account_name for debtor in debtors},

@@ -148,6 +148,7 @@ WINDOW of_line AS (
 -- the timesheet of a debit or of a credit that is netted, where each has an invoice of its own.
 -- The number of a group is the id of its first line.
 -- Columns of one width that are never NULL come first: columns after others take longer to find.
+-- Where the company has invoice options, `split_keys` begins with option and group of the line.
 -- A table without rows is not searched line by line: its join says `false`.
 -- OFFSET 0 keeps the digest of a line below the sort: without it every column of the pay line would
 -- travel through the sort. `work_key` is a hash of requirement and document, for the safety checks.
@@ -159,7 +160,7 @@ SELECT first_value(pay_line_id) OVER of_group AS group_no,
        week_ending, corrects, amount, tax, hours, tax_rate, tax_code, currency, po_number,
        corrects_invoice
 FROM (
-  SELECT *, ((debtor_no * CAST(16777216 AS bigint) + terms_no) * 4 + least(credit_split, 2)) * 16
+  SELECT *, ((debtor_no * CAST(16777216 AS bigint) + terms_no) * 4 + least(credit_split, 2)) * 32
             + exclusion_reason AS decision_key
   FROM (
   SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id,
@@ -172,7 +173,7 @@ FROM (
          coalesce(k.credit_split, 0) AS credit_split,
          coalesce(k.po_number, p.po_number) AS po_number,
          coalesce(k.location_no, s.location_no) AS location_no,
-         CASE WHEN k.credit_split > 1
+         {option_key}CASE WHEN k.credit_split > 1
               THEN concat_ws(chr(31), p.currency, k.credit_split, k.po_number)
               ELSE p.currency || chr(31) || coalesce(k.po_number, p.po_number){timesheet}
               END COLLATE "C" AS split_keys,
@@ -189,7 +190,7 @@ FROM (
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to
                 THEN s.week_reason
               WHEN s.exclusion_reason <> 0 THEN s.exclusion_reason
-              WHEN c.pay_line_id IS NOT NULL THEN {document_not_chosen}
+              {option_reason}WHEN c.pay_line_id IS NOT NULL THEN {document_not_chosen}
               WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL
                 AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}
@@ -211,7 +212,7 @@ FROM (
   LEFT JOIN snoozed_line z ON {has_snoozes} AND z.pay_line_id = o.pay_line_id
   LEFT JOIN line_to_price w ON {has_unpriced} AND w.pay_line_id = o.pay_line_id
   LEFT JOIN line_not_chosen c ON {has_choice} AND c.pay_line_id = o.pay_line_id
-  WHERE o.billing_company = :company
+  {line_options}WHERE o.billing_company = :company
   OFFSET 0) l) q
 WINDOW of_group AS (
   PARTITION BY decision_key, split_keys

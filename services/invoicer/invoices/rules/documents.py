@@ -6,7 +6,7 @@ A group becomes an invoice or a credit note, or stays open when its total is zer
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart
@@ -16,6 +16,34 @@ from shared.terms import DocumentType
 
 MOST_TAX_PARTS = 5_000
 """Tax codes and rates of one document: so many fit into its message, however long they are."""
+
+
+class GroupOption(NamedTuple):
+    """The invoice option of a document: its name, its party, the grouping fields with their values.
+
+    `origin_no`: the group before the maximum of lines cut it, and `part`, which part of it this is.
+    """
+
+    name: str
+    bill_to: str
+    group: tuple[tuple[str, str], ...]
+    origin_no: int = 0
+    part: int = 0
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any], origin_no: int = 0, part: int = 0) -> "GroupOption":
+        """Return the option of a document as it is stored."""
+        group = tuple((field, value) for field, value in stored["group"])
+        return cls(stored["name"], stored["bill_to"], group, origin_no, part)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The option as it is stored and published."""
+        return {
+            "name": self.name,
+            "bill_to": self.bill_to,
+            "group": [list(each) for each in self.group],
+        }
 
 
 class Group(NamedTuple):
@@ -39,6 +67,7 @@ class Group(NamedTuple):
     newest_corrected: int | None = None
     hours: Decimal = ZERO
     allowances: tuple[AllowancePart, ...] = ()
+    option: GroupOption | None = None
 
     def joined(
         self,
@@ -89,8 +118,15 @@ class Group(NamedTuple):
 
     @property
     def split_keys(self) -> tuple[object, ...]:
-        """The sort key of documents in a batch: Account Name, then the split keys."""
-        return (self.account_name, self.currency, self.terms, self.po_number)
+        """The sort key of documents in a batch: Account Name, split keys, option and its group."""
+        option = ("", ()) if self.option is None else (self.option.name, self.option.group)
+        return (self.account_name, self.currency, self.terms, self.po_number, *option)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The sort key of documents with the same split keys: the group and its part."""
+        option = self.option
+        return (self.group_no, 0) if option is None else (option.origin_no, option.part)
 
 
 class Document(NamedTuple):
@@ -187,6 +223,7 @@ def build_documents(
             document.group.split_keys,
             document.document_type == "credit-note",
             document.group.credit_split,
+            document.group.position,
         )
     )
     return closed, zero

@@ -34,7 +34,7 @@ _DOCUMENT = kinds_of(
     " currency text, payment_terms text, po_number text, tax_regime text, tax_wording text,"
     " tax_basis text, due_date date, service_from date, service_to date, net numeric, tax numeric,"
     " line_count integer, tax_totals jsonb, allowances jsonb, buyer jsonb, invoice_date date,"
-    " credit_reason text"
+    " credit_reason text, invoice_option jsonb"
 )
 _NAMES = ", ".join(name for name in _DOCUMENT if name != "group_no")
 _ADD_INVOICES = f"""
@@ -196,6 +196,7 @@ def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
         to_json(each.buyer.snapshot).decode(),
         each.invoice_date.isoformat(),
         each.credit_reason,
+        to_json(group.option.row).decode() if group.option else None,
     )
 
 

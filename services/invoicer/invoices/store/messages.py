@@ -45,7 +45,7 @@ async def invoice_messages(
     query = """
         SELECT invoice_id, invoice_number, document_type, batch_id, billing_company, account_name,
           invoice_date, due_date, currency, po_number, net, tax, total, tax_totals, allowances,
-          line_count, content_hash
+          invoice_option, line_count, content_hash
         FROM invoicer.closed_invoice
         WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id"""
     return [

@@ -349,6 +349,19 @@ def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -
             f"{debtor_name}, the debtor of {name}, is parked: {parked}",
             "end the cause, then `backoffice batch retry-parked`",
         ),
+        reasons.OPTION_DOES_NOT_FIT: (
+            f"the engagement of {name} names an invoice option that does not take it",
+            f"see why: `backoffice options why {line.pay_line_id}`",
+        ),
+        reasons.NO_INVOICE_OPTION: (
+            f"no default invoice option takes {name}",
+            f"see why: `backoffice options why {line.pay_line_id}`; then set one:"
+            " `backoffice options set NAME ... --default`",
+        ),
+        reasons.NOT_VISIBLE: (
+            f"the billing filter of {name} hides it from the party of its option",
+            f"see which: `backoffice options why {line.pay_line_id}`",
+        ),
         reasons.WAITS_FOR_TIMESHEETS: (
             f"{debtor_name}, the debtor of {name}, {waiting}",
             "wait for the timesheets, or bill what is in:"

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.invoices.rules.documents import GroupOption
 from services.invoicer.lines.rules import NOTHING, QuantityAmount
 from shared.database import rows
+from shared.events.realizations import LineEngagement
 from shared.sql import named_queries
+from shared.stored import as_json
 
 QUERIES = named_queries(Path(__file__).with_name("explain.sql"))
 
@@ -58,6 +61,48 @@ async def line_of(connection: AsyncConnection, pay_line_id: int) -> Any | None:
     """Return one line, with its place."""
     query = QUERIES["lines"].format(condition="p.pay_line_id = :id")
     return await _first(connection, query, id=pay_line_id)
+
+
+class OpenItem(NamedTuple):
+    """What of a pay line decides its invoice option, and what it corrects.
+
+    `corrected_option`: the option of the document that a credit corrects, if it has one.
+    """
+
+    billing_company: str
+    document_id: str
+    currency: str
+    engagement: LineEngagement | None
+    is_open: bool
+    billing_type: str
+    corrects_invoice: str | None
+    corrected_option: GroupOption | None
+
+
+async def line_option_of(connection: AsyncConnection, pay_line_id: int) -> OpenItem | None:
+    """Return what decides the invoice option of a pay line; None if it is unknown."""
+    row = await _first(connection, QUERIES["line_option"], id=pay_line_id)
+    if row is None:
+        return None
+    engagement, option = as_json(row.engagement), as_json(row.corrected_option)
+    return OpenItem._make(row)._replace(
+        engagement=None if engagement is None else LineEngagement.model_validate(engagement),
+        corrected_option=None if option is None else GroupOption.of(option),
+    )
+
+
+async def group_values(
+    connection: AsyncConnection, pay_line_id: int, fields: Sequence[str]
+) -> list[list[str]]:
+    """Return grouping fields with their values for a pay line."""
+    row = await _first(
+        connection,
+        "SELECT invoicer.group_values(p, CAST(:fields AS text[])) AS found"
+        " FROM invoicer.pay_line p WHERE p.pay_line_id = :id",
+        id=pay_line_id,
+        fields=list(fields),
+    )
+    return [] if row is None else list(as_json(row.found))
 
 
 async def reasons_of(

@@ -100,3 +100,16 @@ SELECT batch_id, cut_off_date FROM (
 WHERE chosen IS NOT NULL
   AND NOT coalesce(chosen -> 'documents' @> to_jsonb(CAST(:document_id AS text)), false)
   AND NOT coalesce(chosen -> 'workers' @> to_jsonb(CAST(:worker_id AS text)), false)
+
+-- name: line_option
+-- What of a pay line decides its invoice option, and the option of the document that it corrects.
+SELECT p.billing_company, p.document_id, p.currency, p.engagement,
+       o.pay_line_id IS NOT NULL AS is_open,
+       CASE WHEN o.correction THEN 'adjustment' WHEN p.line_kind = 'timesheet' THEN 'time'
+            WHEN p.document_kind = 'charge' THEN 'expense' ELSE 'product' END AS billing_type,
+       i.invoice_number AS corrects_invoice, i.invoice_option AS corrected_option
+FROM invoicer.pay_line p
+LEFT JOIN invoicer.open_line o
+  ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice i ON i.invoice_id = p.corrects_invoice_id
+WHERE p.pay_line_id = :id

@@ -1,0 +1,1 @@
+"""Invoice options: where the items of engagements go, and how they are grouped."""
