@@ -1,8 +1,13 @@
-"""A received payment in the small data set of `test_verify`, and faults that are put into it."""
+"""A received payment in the small data set of `test_verify`, and faults of payments and options."""
 
 from tests.fault_injection import RowInserter
 
-PAYMENT_FAULTS = {
+LATER_FAULTS = {
+    "a document that is grouped by a value that its lines have not": (
+        """UPDATE invoicer.invoice SET invoice_option = '{"name": "US staffing",
+        "bill_to": "client", "group": [["engagement.supplier", "S-1"]]}' WHERE number = 8""",
+        {"group_values", "seal"},
+    ),
     "more applied than received": (
         "UPDATE invoicer.received_payment SET amount = 499",
         {"payment_entries"},

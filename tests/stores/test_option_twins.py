@@ -26,7 +26,7 @@ from tests.conftest import Transact
 from tests.stores.test_batch_twins import TODAY, add_line, node
 
 FIRST_DAY = date(2026, 1, 1)
-NAMES = [f"option {number}" for number in range(10)]
+NAMES = [f"option {number}" for number in range(16)]
 LINES = 300
 
 
@@ -48,8 +48,8 @@ def option(draw: random.Random, name: str) -> InvoiceOption:
         some(draw, BILLING_TYPES),
         draw.choice((None, 20)),
         draw.choice((None, (), ("engagement.supplier", "custom.cost_code"))),
-        is_default=draw.random() < 0.6,
-        active=draw.random() < 0.8,
+        is_default=draw.random() < 0.8,
+        active=draw.random() < 0.9,
     )
 
 
@@ -63,7 +63,7 @@ def engagement(draw: random.Random) -> LineEngagement | None:
         supplier_id=draw.choice(("", "S-1")),
         client_country=draw.choice(("US", "DE", "FR", "")),
         location=draw.choice(("", "Boston", "Salem")),
-        invoice_option=draw.choice(("", "", "", *NAMES, "unknown")),
+        invoice_option=draw.choice(("",) * 10 + (*NAMES, "unknown")),
         billing_filter=draw.choice(((), ("MSP:Client",), ("MSP:Supplier",), ("a:b", "Client:MSP"))),
         custom=draw.choice(({}, {"cost_code": "A"})),
     )

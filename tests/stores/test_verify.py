@@ -9,7 +9,7 @@ from shared.verify.checks import CHECKS
 from tests.builders import product_line, realization, realization_line
 from tests.conftest import EngineOf
 from tests.fault_injection import InvoiceLine, RowInserter
-from tests.stores.payment_faults import PAYMENT_FAULTS, received_payment
+from tests.stores.payment_faults import LATER_FAULTS, received_payment
 
 MARCH = date(2026, 3, 31)
 APRIL = date(2026, 4, 30)
@@ -298,11 +298,6 @@ FAULTS = {
         "UPDATE invoicer.invoice_line SET allowance_amount = 5 WHERE tax_amount < 0",
         {"credits", "allowances", "invoice_sums", "tax_totals", "seal"},
     ),
-    "a document that is grouped by a value that its lines have not": (
-        """UPDATE invoicer.invoice SET invoice_option = '{"name": "US staffing",
-        "bill_to": "client", "group": [["engagement.supplier", "S-1"]]}' WHERE number = 8""",
-        {"group_values", "seal"},
-    ),
     "two currencies on one document": (
         "UPDATE invoicer.invoice SET currency = 'EUR' WHERE number = 12",
         {"line_belongs", "batch_sums", "seal"},
@@ -424,7 +419,7 @@ FAULTS = {
         "UPDATE scheduler.watermark SET from_date = '2026-04-02' WHERE to_date = '2026-04-30'",
         {"watermark"},
     ),
-} | PAYMENT_FAULTS
+} | LATER_FAULTS
 
 
 async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf) -> None:

@@ -47,6 +47,33 @@ GroupBy = Annotated[
         metavar="FIELD",
     ),
 ]
+RequestTypes = Annotated[
+    list[str] | None,
+    option(
+        "A request type that it takes: staffing, project, payroll or managed (default: all)."
+        " May be repeated.",
+        "--request-type",
+        metavar="TYPE",
+    ),
+]
+BillingTypes = Annotated[
+    list[str] | None,
+    option(
+        "A billing type that it takes: time, product, expense or adjustment (default: all)."
+        " May be repeated.",
+        "--billing-type",
+        metavar="TYPE",
+    ),
+]
+From = Annotated[
+    date | None,
+    parsed(
+        read_date,
+        "Valid from this date (default: from the beginning, later versions from today).",
+        "--from",
+        metavar="DATE",
+    ),
+]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -68,27 +95,11 @@ def set_option(
     location: Annotated[
         str, option("Only for this location (default: the whole country).", metavar="L")
     ] = "",
-    request_type: Annotated[
-        list[str] | None,
-        option(
-            "A request type that it takes: staffing, project, payroll or managed (default: all)."
-            " May be repeated.",
-            "--request-type",
-            metavar="TYPE",
-        ),
-    ] = None,
+    request_type: RequestTypes = None,
     currency: Annotated[
         str | None, option("Only for this currency (default: any).", metavar="CUR")
     ] = None,
-    billing_type: Annotated[
-        list[str] | None,
-        option(
-            "A billing type that it takes: time, product, expense or adjustment (default: all)."
-            " May be repeated.",
-            "--billing-type",
-            metavar="TYPE",
-        ),
-    ] = None,
+    billing_type: BillingTypes = None,
     max_lines: Annotated[
         int | None, option("At most so many lines on a document.", "--max-lines", metavar="N")
     ] = None,
@@ -107,15 +118,7 @@ def set_option(
     default: Annotated[
         bool, typer.Option("--default", help="For items whose engagement names no option.")
     ] = False,
-    from_date: Annotated[
-        date | None,
-        parsed(
-            read_date,
-            "Valid from this date (default: from the beginning, later versions from today).",
-            "--from",
-            metavar="DATE",
-        ),
-    ] = None,
+    from_date: From = None,
     inactive: Annotated[
         bool, typer.Option("--inactive", help="The option takes nothing any more.")
     ] = False,

@@ -149,7 +149,6 @@ async def build(
     company = await company_of(connection, billing_company)
     today = today_of(company.time_zone)
     up_to = cut_off or today
-    series = await numbers.series_for(connection, company)
     rates = await companies.tax_rates_for(connection, billing_company)
     located = await selection.locate_lines(connection, billing_company)
     in_force = await _options(connection, billing_company, request.invoice_date or today, today)
@@ -175,9 +174,7 @@ async def build(
     )
     groups = await _with_allowances(connection, decisions, selected, zero_document_debtors)
     if in_force is not None:
-        groups = await line_options.with_options(
-            connection, selected.groups() if groups is None else groups
-        )
+        groups = await line_options.with_options(connection, groups or selected.groups())
     decisions, documents, zero, parked, double_days = await _without_unsafe_debtors(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
@@ -189,10 +186,10 @@ async def build(
         connection, [group.group_no for group in zero], reasons.ZERO_TOTAL
     )
     all_in = sum(document.group.line_count for document in documents) == selected.open_lines
-    left_out = {} if all_in else await selection.left_out(connection)
+    without_lines = await selection.chosen_without_lines(connection, request.batch_filter.documents)
     return BatchPlan(
         company=company,
-        series=series,
+        series=await numbers.series_for(connection, company),
         today=today,
         cut_off=up_to,
         rates=rates,
@@ -200,13 +197,11 @@ async def build(
         batch_filter=request.batch_filter,
         documents=documents,
         zero=zero,
-        left_out=left_out,
+        left_out={} if all_in else await selection.left_out(connection),
         totals=document_totals(documents),
         parked=parked,
         double_days=double_days,
-        without_lines=await selection.chosen_without_lines(
-            connection, request.batch_filter.documents
-        ),
+        without_lines=without_lines,
         options=in_force,
     )
 

@@ -304,8 +304,18 @@ def _not_in_cycle(line: Any, plan: BatchPlan, debtor: Debtor) -> Explanation:
     return Explanation(reasons.NOT_IN_CYCLE, message, fix)
 
 
+_OPTION_REASONS = {
+    reasons.OPTION_DOES_NOT_FIT: "the engagement of {} names an option that does not take it",
+    reasons.NO_INVOICE_OPTION: "no default invoice option takes {}",
+    reasons.NOT_VISIBLE: "the billing filter of {} hides it from the party of its option",
+}
+
+
 def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanation:
     name = f"pay line {line.pay_line_id}"
+    if reason in _OPTION_REASONS:
+        fix = f"see why, and what to set: `backoffice options why {line.pay_line_id}`"
+        return Explanation(reason, _OPTION_REASONS[reason].format(name), fix)
     debtor_name, parked, waiting = (
         (debtor.account_name, debtor.parked, debtor.waiting) if debtor else ("", "", "")
     )
@@ -348,19 +358,6 @@ def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -
         reasons.DEBTOR_PARKED: (
             f"{debtor_name}, the debtor of {name}, is parked: {parked}",
             "end the cause, then `backoffice batch retry-parked`",
-        ),
-        reasons.OPTION_DOES_NOT_FIT: (
-            f"the engagement of {name} names an invoice option that does not take it",
-            f"see why: `backoffice options why {line.pay_line_id}`",
-        ),
-        reasons.NO_INVOICE_OPTION: (
-            f"no default invoice option takes {name}",
-            f"see why: `backoffice options why {line.pay_line_id}`; then set one:"
-            " `backoffice options set NAME ... --default`",
-        ),
-        reasons.NOT_VISIBLE: (
-            f"the billing filter of {name} hides it from the party of its option",
-            f"see which: `backoffice options why {line.pay_line_id}`",
         ),
         reasons.WAITS_FOR_TIMESHEETS: (
             f"{debtor_name}, the debtor of {name}, {waiting}",
