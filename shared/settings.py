@@ -21,6 +21,8 @@ SIGNED, OPEN = "signed", "open"
 """Whether commands need a signature: the values of the setting `commands`."""
 SIGNING_KEY_FILE = "keys/cli.jwk"
 """The private key of the CLI in the data folder (`shared.signing`)."""
+CONSOLE_KEY_FILE = "keys/console.jwk"
+"""The private key of the web console in the data folder; it may assert actors."""
 LEDGER_KEY_FILE = "ledger-key.pem"
 """The private key of arg_sync in the data folder (`shared.sealing`)."""
 
@@ -162,6 +164,16 @@ class Settings:
         "private key (mode 0600) with which the CLI signs commands; empty: keys/cli.jwk in the data"
         " folder, if it is there",
     ] = None
+    console_key_file: Annotated[
+        Path | None,
+        "private key (mode 0600, made with --asserts-actors) with which the web console signs for"
+        " the people who signed in; empty: keys/console.jwk in the data folder, if it is there",
+    ] = None
+    console_hosts: Annotated[
+        str,
+        "names under which browsers reach the web console, with commas between; it answers to no"
+        " other",
+    ] = "127.0.0.1,localhost"
     log_format: Annotated[str, "console, json or auto (console on a terminal)"] = "auto"
 
 

@@ -34,7 +34,7 @@ from shared.stack.choice import (
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.kafka import KafkaServer
 from shared.stack.kafka_logins import client_files
-from shared.stack.ports import Ports
+from shared.stack.ports import HOST, Ports
 from shared.stack.postgres import PostgresServer
 from shared.stack.process import (
     Launch,
@@ -46,7 +46,7 @@ from shared.stack.process import (
 )
 from shared.stack.provisions import Provisions
 from shared.stack.tending import Part, ServerPart
-from shared.stack.workers import Worker, parse_numbers, replicas_of, wait_until_ready
+from shared.stack.workers import WEB_CONSOLE, Worker, parse_numbers, replicas_of, wait_until_ready
 
 WORKER_STATE = ("name", "service", "replica", "pid", "port", "restarts", "reason")
 STEP_TIMEOUT_SECONDS = 300.0
@@ -308,6 +308,11 @@ class Stack:
                 f"workers ready ({time.monotonic() - began:.1f} s):"
                 f" {', '.join(worker.name for worker in self.workers)}"
             )
+        for worker in self.workers:
+            if worker.service == WEB_CONSOLE:
+                self._say(
+                    f"web console: http://{HOST}:{worker.port}; to sign in: backoffice console link"
+                )
 
     def _tell(self, phase: str, failed: BaseException | None = None) -> None:
         with self._turn:

@@ -24,7 +24,7 @@ from shared.logins import CONSOLE, LOGIN
 from shared.stack.folder import MARKER, STATE, DataFolder
 from shared.stack.process import Record, never_raising, read_record, wait_ended
 from shared.stack.stack import TEND_SECONDS, Stack
-from shared.stack.workers import STANDARD, readiness
+from shared.stack.workers import WITH_CONSOLE, readiness
 
 DOWN_TIMEOUT_SECONDS = 90.0
 DETACH_TIMEOUT_SECONDS = 600.0
@@ -45,7 +45,7 @@ def up(
     *,
     fresh: bool = False,
     detach: bool = False,
-    workers: Mapping[str, int] | Sequence[str] = STANDARD,
+    workers: Mapping[str, int] | Sequence[str] = WITH_CONSOLE,
     say: Say = print,
     provision: bool = True,
     to_stop: str = "Ctrl-C stops it",

@@ -19,6 +19,10 @@ from shared.stack.tending import Part
 LAG_EXPORTER = "lag_exporter"
 """It exports the lag of all consumer groups, and is tended like a worker."""
 STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync", LAG_EXPORTER)
+WEB_CONSOLE = "console"
+"""It shows the books in a browser, and is tended like a worker."""
+WITH_CONSOLE = (*STANDARD, WEB_CONSOLE)
+"""What `up` starts."""
 READY_TIMEOUT_SECONDS = 90.0
 ENDS_BEFORE_READY = 5
 STOP_PATIENCE_SECONDS = 20.0
@@ -28,6 +32,7 @@ OK = 200
 WORKER_SETTINGS = tuple(
     {each.name for each in fields(Settings)}
     - {"stack", "database_url", "data", "cache", "workers", "ports", "commands", "key_file"}
+    - {"console_key_file"}  # the console alone has one
     - {*SETTINGS_OF_KAFKA}
 )
 
@@ -53,18 +58,20 @@ def replicas_of(
     """Return how many replicas of each named worker to run, by BACKOFFICE_WORKERS."""
     numbers = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, 1)
     wished = parse_numbers(setting, "BACKOFFICE_WORKERS")
-    unknown = sorted(set(wished) - set(numbers) - set(STANDARD))
+    unknown = sorted(set(wished) - set(numbers) - set(WITH_CONSOLE))
     if unknown:
         raise Refused(
             "worker-unknown",
             f"BACKOFFICE_WORKERS names {', '.join(unknown)}.",
-            f"The workers are {', '.join(STANDARD)}.",
+            f"The workers are {', '.join(WITH_CONSOLE)}.",
         )
     return {name: wished.get(name, number) for name, number in numbers.items()}
 
 
 def module_of(service: str) -> str:
     """The module that runs as the process of this name."""
+    if service == WEB_CONSOLE:
+        return "services.console.web"
     return f"shared.{service}" if service == LAG_EXPORTER else f"services.{service}.app"
 
 
@@ -106,9 +113,11 @@ class Worker(Part):
             "BACKOFFICE_REPLICA": self.replica,
             "PYTHONUNBUFFERED": "1",
         }
-        # a worker has its own login only; the lag exporter needs none
+        # a worker has its own login only; the lag exporter needs none, the console two
         database_url = environment.pop("BACKOFFICE_DATABASE_URL", "")
-        if self.service != LAG_EXPORTER:
+        if self.service == WEB_CONSOLE:
+            environment |= python_environment("console_key_file", database_url=database_url)
+        elif self.service != LAG_EXPORTER:
             environment["BACKOFFICE_DATABASE_URL"] = address_of(self.service, database_url)
         launch = Launch(
             name=self.name,

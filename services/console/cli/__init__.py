@@ -53,6 +53,7 @@ MODULES = {
     "reminders": ("reminders",),
     "reconcile": ("reconcile",),
     "access": ("people", "keys"),
+    "web_console": ("console",),
     "demo": ("demo",),
 }
 """Each module in the order of the help, and the commands and groups that it has a part in."""

@@ -1,55 +1,18 @@
 """What people see of batches and previews: facts, and tables of totals, documents and lines."""
 
-from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
-from services.console.cli.lines import line_cells
 from services.console.cli.output import Column, Screen
+from services.console.columns.batches import (
+    DOCUMENTS,
+    LEFT_OUT,
+    PARKED,
+    PREVIEW_LINES,
+    TOTALS,
+    line_cells,
+    with_hours,
+)
 
-TOTALS = [
-    Column("currency", ""),
-    Column("documents", figures=True),
-    Column("lines", figures=True),
-    Column("quantity", figures=True),
-    Column("hours", figures=True),
-    Column("net", figures=True),
-    Column("tax", figures=True),
-    Column("total", figures=True),
-]
-DOCUMENTS = [
-    Column("document_no", "", ids=True),
-    Column("invoice_number", "number"),
-    Column("document_type", "type"),
-    Column("account_name", most=40),
-    Column("po_number", "PO"),
-    Column("payment_terms", "terms"),
-    Column("due_date", "due"),
-    Column("line_count", "lines", figures=True),
-    Column("hours", figures=True),
-    Column("allowance", figures=True),
-    Column("net", figures=True),
-    Column("tax", figures=True),
-    Column("total", figures=True),
-    Column("currency", ""),
-]
-PREVIEW_LINES = [
-    Column("document_no", "", ids=True),
-    Column("reason"),
-    Column("pay_line_id", "line", ids=True),
-    Column("account_name", "debtor", most=40),
-    Column("document_id", "document", most=40),
-    Column("description", most=70),
-    Column("service"),
-    Column("quantity", figures=True),
-    Column("unit", ""),
-    Column("unit_price", "price", price=True),
-    Column("amount", figures=True),
-    Column("currency", ""),
-    Column("corrects"),
-]
-PARKED = [Column("account_name", most=40), Column("code"), Column("message", most=400)]
-LEFT_OUT = [Column("reason"), Column("lines", figures=True), Column("pay_line_ids", "pay lines")]
 TABLES = {"totals": TOTALS, "parked": PARKED, "still_parked": PARKED}
 RESULT = (
     "batch_id",
@@ -121,10 +84,3 @@ def show_preview(screen: Screen, found: dict[str, Any]) -> None:
         lines = found[f"lines_{name}"]
         screen.table([line_cells(row) for row in lines], PREVIEW_LINES, title=title)
         screen.shortened(len(lines), found[f"{name}_total"])
-
-
-def with_hours(
-    totals: list[dict[str, Any]], hours: Mapping[str, Decimal | str]
-) -> list[dict[str, Any]]:
-    """Totals by currency with the hours of each."""
-    return [row | {"hours": hours.get(row["currency"])} for row in totals]

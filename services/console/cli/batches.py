@@ -1,21 +1,13 @@
 """`backoffice batch preview|generate|list|show|download`: invoices and their files."""
 
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.batch_tables import (
-    DOCUMENTS,
-    TOTALS,
-    show_batch_result,
-    show_preview,
-    with_hours,
-)
+from services.console.cli.batch_tables import show_batch_result, show_preview
 from services.console.cli.command import Run, command
 from services.console.cli.downloads import (
-    DOWNLOADS,
     AccountNames,
     ClassField,
     ClassNames,
@@ -43,22 +35,17 @@ from services.console.cli.options import (
     parsed,
     read_date,
 )
-from services.console.cli.output import Column, fact
+from services.console.columns.batches import (
+    BATCHES,
+    DOCUMENTS,
+    DOWNLOADS,
+    TOTALS,
+    number_range,
+    total_of,
+    with_hours,
+)
 
 app = typer.Typer(help="Batches: invoices and credit notes made together.", no_args_is_help=True)
-BATCHES = [
-    Column("batch_id", "batch"),
-    Column("billing_company"),
-    Column("cut_off_date", "cut-off"),
-    Column("invoice_date"),
-    Column("documents", figures=True),
-    Column("line_count", "lines", figures=True),
-    Column("numbers"),
-    Column("total", figures=True),
-    Column("actor"),
-    Column("generated_at", "generated"),
-    Column("downloaded_on", "downloaded on"),
-]
 BATCH = (
     "batch_id",
     "billing_company",
@@ -151,7 +138,9 @@ def list_batches(run: Run, billing_company: AnyCompany = None, limit: Limit = 50
 
     found = run.read(read)
     run.document(found)
-    rows = [row | {"numbers": _numbers(row), "total": _totals(row)} for row in found["batches"]]
+    rows = [
+        row | {"numbers": number_range(row), "total": total_of(row)} for row in found["batches"]
+    ]
     run.table(
         rows,
         BATCHES,
@@ -186,7 +175,7 @@ def show_batch(
     if "preview_id" in found:
         show_preview(run, found)
         return
-    run.facts({name: found[name] for name in BATCH} | {"numbers": _numbers(found)})
+    run.facts({name: found[name] for name in BATCH} | {"numbers": number_range(found)})
     run.table(with_hours(found["totals"], found["hours"]), TOTALS, title="totals")
     run.table(found["invoices"], DOCUMENTS, title="documents", empty="no document")
     run.shortened(len(found["invoices"]), found["documents"])
@@ -216,12 +205,3 @@ def download(
         file_format.lower(), out, country, account, class_field, class_name, layout, merged
     )
     download_files(run, lambda connection: batch(connection, batch_id), wanted)
-
-
-def _numbers(row: dict[str, Any]) -> str:
-    first, last = row["first_number"], row["last_number"]
-    return str(first) if first == last else f"{first} … {last}"
-
-
-def _totals(row: dict[str, Any]) -> str:
-    return ", ".join(f"{fact(Decimal(each['total']))} {each['currency']}" for each in row["totals"])

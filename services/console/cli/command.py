@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import typer
 
 from services.console.cli.options import Actor, AsJson, Data, Reason, Timeout, login_name
-from services.console.cli.output import Column, Screen, finish, screen_for
+from services.console.cli.output import Screen, finish, screen_for
+from services.console.columns.batches import FINDINGS, finding_rows
 
 if TYPE_CHECKING:
     from services.console.queries.snapshot import ReadConnection
@@ -26,14 +27,6 @@ P = ParamSpec("P")
 
 ANSWER_SECONDS = 120.0
 POLL_SECONDS = 0.5
-FINDINGS = [
-    Column("severity"),
-    Column("code"),
-    Column("count", figures=True),
-    Column("message", most=600),
-    Column("fix", "to fix it", most=400),
-]
-SEVERITIES = ("error", "warning", "info")
 
 
 class Run(Screen):
@@ -140,7 +133,7 @@ class Run(Screen):
         self.say(result.message)
         if show is not None:
             show(result.details)
-        self.table(_findings(result), FINDINGS)
+        self.table(finding_rows(each.model_dump() for each in result.findings), FINDINGS)
         if result.details.get("shortened"):
             names = ", ".join(result.details["shortened"])
             self.say(f"shortened, because a message has a limit: {names}", "dim")
@@ -148,7 +141,7 @@ class Run(Screen):
     def _exit_if_refused(self, result: "CommandResult") -> None:
         if result.outcome == "refused":
             self.document(result.model_dump(mode="json"))
-            self.table(_findings(result), FINDINGS)
+            self.table(finding_rows(each.model_dump() for each in result.findings), FINDINGS)
             self.no(result.code, result.message, result.fix)
 
     def send_each(
@@ -176,16 +169,6 @@ class Run(Screen):
         if refused and not (one_is_enough and len(refused) < len(results)):
             messages = "; ".join(f"{result.service}: {result.message}" for result in refused)
             self.no(refused[0].code, messages, refused[0].fix)
-
-
-def _findings(result: "CommandResult") -> list[dict[str, Any]]:
-    """Findings, the worst first, each with its first ids."""
-    rows = [finding.model_dump() for finding in result.findings]
-    for row in rows:
-        ids = ", ".join(row["ids"][:5])
-        if ids:
-            row["message"] = f"{row['message']} [{ids}{', …' if row['count'] > 5 else ''}]"
-    return sorted(rows, key=lambda row: SEVERITIES.index(row["severity"]))
 
 
 def command(

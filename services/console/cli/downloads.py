@@ -11,7 +11,8 @@ import typer
 from services.console.cli.batch_tables import TOTALS
 from services.console.cli.command import Run
 from services.console.cli.options import must_be_one_of, option
-from services.console.cli.output import Column, finish
+from services.console.cli.output import finish
+from services.console.columns.batches import DOWNLOADS as DOWNLOADS
 
 if TYPE_CHECKING:
     from services.console.files import FileFormat, Saved
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     ReadBatch = Callable[[ReadConnection], Awaitable[Row]]
 
 FORMATS = ("csv", "xlsx", "iif", "ubl", "pdf", "pdfa")
-DOWNLOADS = [
-    Column("downloaded_at", "downloaded on"),
-    Column("file_format", "format"),
-    Column("layout"),
-    Column("invoice_number", "document"),
-    Column("actor"),
-]
 Format = Annotated[
     str,
     typer.Option(

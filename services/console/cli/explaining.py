@@ -8,16 +8,9 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import CutOffOrToday, Limit
-from services.console.cli.output import Column, Screen, fact, written_price
+from services.console.cli.output import Screen, fact, written_price
+from services.console.columns.invoices import HISTORY
 
-HISTORY = [
-    Column("at"),
-    Column("actor"),
-    Column("what", most=40),
-    Column("outcome"),
-    Column("reason", most=40),
-    Column("message", most=400),
-]
 CHANGES = (
     "at",
     "actor",

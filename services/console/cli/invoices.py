@@ -10,7 +10,6 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.downloads import (
-    DOWNLOADS,
     AccountNames,
     ClassField,
     ClassNames,
@@ -21,7 +20,6 @@ from services.console.cli.downloads import (
     Wanted,
     download_files,
 )
-from services.console.cli.explaining import HISTORY
 from services.console.cli.options import (
     AccountName,
     AnyCompany,
@@ -33,96 +31,22 @@ from services.console.cli.options import (
     read_date,
     read_decimal,
 )
-from services.console.cli.output import Column
+from services.console.columns.batches import DOWNLOADS
+from services.console.columns.invoices import (
+    ALLOWANCES,
+    CREDITS,
+    FOUND,
+    HISTORY,
+    JUMPS,
+    LINES,
+    PAYMENTS,
+    SERIES,
+    TAXES,
+    allowance_row,
+    line_row,
+)
 
 app = typer.Typer(help="Closed invoices and credit notes.", no_args_is_help=True)
-FOUND = [
-    Column("invoice_number", "number"),
-    Column("document_type", "type"),
-    Column("billing_company"),
-    Column("account_name", most=40),
-    Column("invoice_date", "date"),
-    Column("due_date", "due"),
-    Column("po_number", "PO"),
-    Column("line_count", "lines", figures=True),
-    Column("hours", figures=True),
-    Column("net", figures=True),
-    Column("tax", figures=True),
-    Column("total", figures=True),
-    Column("balance", figures=True),
-    Column("currency", ""),
-    Column("state"),
-    Column("batch_id", "batch"),
-]
-LINES = [
-    Column("line_no", "", ids=True),
-    Column("description", most=56),
-    Column("document_id", "document", most=36),
-    Column("pay_line_id", "pay line", ids=True),
-    Column("quantity", figures=True),
-    Column("unit", ""),
-    Column("unit_price", "price", price=True),
-    Column("amount", figures=True),
-    Column("tax_code", "tax"),
-    Column("tax_rate", "%", figures=True),
-    Column("tax_amount", "tax amount", figures=True),
-    Column("allowance_amount", "allowance", figures=True),
-    Column("corrects", "corrects"),
-    Column("quantity_left", "left", figures=True),
-    Column("amount_left", "left net", figures=True),
-]
-ALLOWANCES = [
-    Column("name", most=56),
-    Column("code", "tax"),
-    Column("rate", "%", figures=True),
-    Column("base", "of", figures=True),
-    Column("percent", figures=True),
-    Column("amount", figures=True),
-]
-TAXES = [
-    Column("code", "tax"),
-    Column("rate", "%", figures=True),
-    Column("net", figures=True),
-    Column("tax", "amount", figures=True),
-]
-CREDITS = [
-    Column("corrects_line", "line", ids=True),
-    Column("invoice_number", "credited on"),
-    Column("invoice_date", "date"),
-    Column("line_no", "its line", ids=True),
-    Column("quantity", figures=True),
-    Column("amount", figures=True),
-    Column("allowance_amount", "allowance", figures=True),
-    Column("tax_amount", "tax", figures=True),
-    Column("credited_to", "to"),
-    Column("actor"),
-    Column("reason", most=40),
-]
-PAYMENTS = [
-    Column("paid_on", "paid on"),
-    Column("amount", figures=True),
-    Column("currency", ""),
-    Column("check_id", "check"),
-    Column("ledger"),
-    Column("payment_id", "payment", most=36),
-]
-SERIES = [
-    Column("series"),
-    Column("first_invoice_number", "first"),
-    Column("last_invoice_number", "last"),
-    Column("used", figures=True),
-    Column("passed_over", figures=True),
-    Column("unexplained", figures=True),
-    Column("last_date"),
-]
-JUMPS = [
-    Column("series"),
-    Column("from_invoice_number", "from"),
-    Column("to_invoice_number", "to"),
-    Column("actor"),
-    Column("reason"),
-    Column("jumped_at", "at"),
-]
 HEAD = (
     "invoice_number",
     "document_type",
@@ -241,7 +165,7 @@ def show(
     found = run.read(read)
     run.document(found)
     run.facts({name: found[name] for name in HEAD})
-    run.table([_line(row) for row in found["lines"]], LINES, title="lines")
+    run.table([line_row(row) for row in found["lines"]], LINES, title="lines")
     run.shortened(len(found["lines"]), found["line_count"])
     run.table(found["allowances"], ALLOWANCES, title="discounts and surcharges")
     run.table(found["tax_totals"], TAXES, title="taxes")
@@ -253,7 +177,9 @@ def show(
         if amount or name not in ("credited", "paid")
     )
     run.say(f"{words} {found['currency']} ({found['state']})", "bold")
-    run.table([_allowance(row) for row in found["credits"]], CREDITS, title="credits of its lines")
+    run.table(
+        [allowance_row(row) for row in found["credits"]], CREDITS, title="credits of its lines"
+    )
     run.table(found["payments"], PAYMENTS, title="payments")
     run.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
     run.table(found["history"], HISTORY, title="history")
@@ -282,20 +208,6 @@ def download(
     download_files(
         run, lambda connection: one_document(connection, number, billing_company), wanted
     )
-
-
-def _line(row: dict[str, Any]) -> dict[str, Any]:
-    """A line as a table shows it: what is left only where a part is credited."""
-    after_allowance = row["amount"] + row["allowance_amount"]
-    untouched = (row["quantity_left"], row["amount_left"]) == (row["quantity"], after_allowance)
-    left = {"quantity_left": None, "amount_left": None} if untouched else {}
-    corrected = f"{row['corrects_invoice']} line {row['corrects_line']}"
-    return _allowance(row) | left | {"corrects": corrected if row["corrects_invoice"] else ""}
-
-
-def _allowance(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without an allowance of 0.00: most documents have none."""
-    return row | {"allowance_amount": row["allowance_amount"] or None}
 
 
 def numbers(run: Run, billing_company: Company) -> None:

@@ -22,6 +22,7 @@ from services.console.cli.options import (
     read_decimal,
 )
 from services.console.cli.output import Column, Screen
+from services.console.columns.batches import line_cells
 from shared.terms import counted
 
 app = typer.Typer(help="Realized fees that are not invoiced yet.", no_args_is_help=True)
@@ -148,16 +149,6 @@ def list_lines(
     if document is None:
         run.say()
         show_pending(run, found)
-
-
-def line_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """A line as tables show it: its service dates, and the line that it corrects."""
-    since, until = row["service_from"], row["service_to"]
-    corrected = f"{row['corrects_invoice']} line {row['corrects_line']}"
-    return row | {
-        "service": str(since) if since == until else f"{since} to {until}",
-        "corrects": corrected if row["corrects_invoice"] else "",
-    }
 
 
 def no_line(found: dict[str, Any]) -> str:

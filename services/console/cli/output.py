@@ -21,26 +21,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from services.console.cli.visible import visible, visible_json
+from services.console.columns import Column as Column
+from services.console.columns import written_price as written_price
+from services.console.columns.text import visible, visible_json
 from shared.errors import Refused, Unavailable
 
 EXIT_NO, EXIT_USE, EXIT_STOPPED = 1, 2, 130
 PIPE_WIDTH = 400
-MOST_CELL = 60
 INLINE = 4
-FIGURE = re.compile(r"-?\d+(\.\d+)?")
-"""A decimal as answers to commands carry it: a string."""
 AMOUNT = re.compile(r"-?\d+\.\d+")
 """A decimal with a fraction: among facts, a whole number may as well be an id."""
 
 Result = TypeVar("Result")
-
-
-def written_price(price: Decimal, currency: str) -> str:
-    """A price with at least the decimals of its currency: 50.00, 35.035."""
-    from services.console.queries.amounts import at_minor_unit
-
-    return f"{at_minor_unit(price, currency):,f}"
 
 
 def plain_value(value: Any) -> Any:
@@ -54,56 +46,6 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-class Column:
-    """A column of a table: the field of the row, the heading, and whether it holds numbers.
-
-    `figures`: counts and amounts, with thousands separators. `ids`: numbers that people type again,
-    exactly as they are. `price`: figures with at least the decimals of the row's currency.
-    `whole`: a narrow terminal does not fold it over lines; numbers are never folded.
-    """
-
-    def __init__(
-        self,
-        field: str,
-        head: str | None = None,
-        *,
-        figures: bool = False,
-        ids: bool = False,
-        price: bool = False,
-        whole: bool = False,
-        most: int = MOST_CELL,
-    ) -> None:
-        self.field = field
-        self.head = field.replace("_", " ") if head is None else head
-        self.figures = figures or price
-        self.ids = ids
-        self.price = price
-        self.whole = whole
-        self.most = most
-
-    @property
-    def to_the_right(self) -> bool:
-        """Whether the cells end at the right."""
-        return self.figures or self.ids
-
-    def cell(self, row: Mapping[str, Any]) -> str:
-        """The text of this column in a row."""
-        value = row.get(self.field)
-        if value is None:
-            return ""
-        if isinstance(value, datetime):
-            return value.strftime("%Y-%m-%d %H:%M:%S")
-        if self.figures and isinstance(value, str) and FIGURE.fullmatch(value):
-            value = Decimal(value)
-        if isinstance(value, Decimal):
-            currency = row.get("currency") if self.price else None
-            return written_price(value, currency) if currency else f"{value:,f}"
-        if self.figures and isinstance(value, int):
-            return f"{value:,}"
-        text = str(value)
-        return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
 
 
 class Screen:

@@ -5,7 +5,6 @@ Every text of a command passes through this module: `output.Screen` and `step_pr
 people and JSON, and `Program` for what the parser of the command line and Python itself report.
 """
 
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,30 +14,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-# Control characters but tab and line end; marks that turn the direction of what follows or that
-# people cannot see (joiners stay: scripts and emoji need them); halves of surrogate pairs.
-CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
-)
+from services.console.columns.text import CONTROL as CONTROL
+from services.console.columns.text import visible as visible
+from services.console.columns.text import visible_json as visible_json
+
 EXIT_UNEXPECTED = 1
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What the parser raises: an unknown option or command, a missing or wrong value."""
-
-
-def visible(text: str) -> str:
-    """The text with escapes, as in Python, in place of what a terminal would obey."""
-    return CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
-
-
-def visible_json(document: str) -> str:
-    """A JSON text with the escapes of JSON: the document stays the same."""
-    return CONTROL.sub(_json_escape, document)
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    units = found.group().encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 class Program(TyperGroup):

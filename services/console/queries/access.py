@@ -24,6 +24,25 @@ async def people(connection: ReadConnection) -> list[Row]:
     )
 
 
+async def person(connection: ReadConnection, name: str) -> Row | None:
+    """One person with `enabled` and `grants` (role and billing company, "" for all of them); None
+    if there is none of that name.
+    """
+    rows = await fetch(
+        connection,
+        "SELECT person, name, enabled FROM invoicer.console_person WHERE person = :person",
+        person=name,
+    )
+    if not rows:
+        return None
+    grants = await fetch(
+        connection,
+        "SELECT role, billing_company FROM invoicer.console_role_grant WHERE actor = :person",
+        person=name,
+    )
+    return rows[0] | {"grants": [(row["role"], row["billing_company"]) for row in grants]}
+
+
 async def keys(connection: ReadConnection) -> list[Row]:
     """Return keys in the order of their programs, the newest of each first."""
     return await fetch(

@@ -30,6 +30,27 @@ async def batches(
     return [row | {"totals": as_json(row["totals"])} for row in rows]
 
 
+async def batch_progress(connection: ReadConnection, batch_ids: list[str]) -> dict[str, Row]:
+    """How much of each batch is delivered and sent: `deliveries` and how many of them are `synced`,
+    `mails` and how many of them are `mailed`.
+    """
+    found: dict[str, Row] = {}
+    for number, done, view, state in (
+        ("deliveries", "synced", "arg_sync.console_delivery", "posted"),
+        ("mails", "mailed", "arg_sync.console_mail", "sent"),
+    ):
+        rows = await fetch(
+            connection,
+            f"SELECT batch_id, count(*) AS {number}, count(*) FILTER (WHERE state = :state) AS"
+            f" {done} FROM {view} WHERE batch_id = ANY(CAST(:ids AS text[])) GROUP BY batch_id",
+            ids=batch_ids,
+            state=state,
+        )
+        for row in rows:
+            found.setdefault(row["batch_id"], {}).update(row)
+    return found
+
+
 async def batch(connection: ReadConnection, batch_id: str) -> Row:
     """One batch. Refused if there is none with that id."""
     rows = await fetch(

@@ -46,6 +46,15 @@ async def iif_accounts(connection: ReadConnection, billing_company: str) -> list
     return [f"{key}={name}" for row in rows for key, name in row.items() if name]
 
 
+async def company_names(connection: ReadConnection) -> dict[str, str]:
+    """The name of each billing company."""
+    rows = await fetch(
+        connection,
+        "SELECT billing_company, name FROM fee_realizer.console_billing_company ORDER BY 1",
+    )
+    return {row["billing_company"]: row["name"] or row["billing_company"] for row in rows}
+
+
 async def companies_today(
     connection: ReadConnection, billing_company: str | None = None
 ) -> dict[str, date]:

@@ -144,6 +144,23 @@ async def pending_amounts(connection: ReadConnection, todays: Mapping[str, date]
     return [with_money(row, "amount_timesheets", "amount_products_and_services") for row in rows]
 
 
+async def scheduled_amounts(
+    connection: ReadConnection, todays: Mapping[str, date], days: int
+) -> list[Row]:
+    """Per billing company and currency the net of open lines that become due within so many days
+    after today, credits negative.
+    """
+    rows = await fetch(
+        connection,
+        "SELECT p.billing_company, p.currency, sum(p.amount) AS amount, count(*) AS lines"
+        f" FROM {OPEN} WHERE p.effective_date > t.today AND p.effective_date <= t.today + :days"
+        " GROUP BY 1, 2 ORDER BY 1, 2",
+        **_by_company(todays),
+        days=days,
+    )
+    return [with_money(row, "amount") for row in rows]
+
+
 async def held_documents(
     connection: ReadConnection, billing_company: str | None = None, limit: int = 100
 ) -> tuple[list[Row], int]:
