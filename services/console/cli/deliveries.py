@@ -9,22 +9,10 @@ import typer
 from services.console.cli.command import Run, command
 from services.console.cli.options import Limit, must_be_one_of, option
 from services.console.cli.output import Column
+from services.console.columns.deliveries import DELIVERIES
 
 app = typer.Typer(help="Deliveries of documents to accounting systems.", no_args_is_help=True)
 STATES = ("queued", "sending", "posted", "unknown", "refused")
-LIST = [
-    Column("ledger"),
-    Column("invoice_number", "number"),
-    Column("document_type", "type"),
-    Column("account_name", most=40),
-    Column("total", figures=True),
-    Column("currency", ""),
-    Column("state"),
-    Column("remote_number", "there"),
-    Column("attempts", figures=True),
-    Column("code"),
-    Column("message", most=400),
-]
 ATTEMPTS = [
     Column("attempt_no", "", ids=True),
     Column("ended_at", "at"),
@@ -64,7 +52,7 @@ def list_deliveries(
     rows, total = run.read(deliveries, ledger, state, batch, limit)
     found = [row | {"message": row["message"] or row.get("waits", "")} for row in rows], total
     empty = "no delivery; to queue a batch: backoffice batch sync ID"
-    run.page("deliveries", *found, LIST, empty)
+    run.page("deliveries", *found, DELIVERIES, empty)
 
 
 @command(app, "show")

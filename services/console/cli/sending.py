@@ -15,23 +15,13 @@ from services.console.cli.options import (
     read_text,
 )
 from services.console.cli.output import Column
+from services.console.columns.mail import MAILS
 from shared.terms import counted
 
 app = typer.Typer(help="Documents by e-mail.", no_args_is_help=True)
 LONG_SEND_SECONDS = 24 * 3600.0
 STATES = ("queued", "sending", "sent", "unknown", "refused")
 TLS = ("starttls", "tls", "none")
-LIST = [
-    Column("invoice_number", "number"),
-    Column("document_type", "type"),
-    Column("account_name", most=40),
-    Column("address", most=60),
-    Column("state"),
-    Column("attempts", figures=True),
-    Column("code"),
-    Column("message", most=400),
-    Column("fix", "to fix it", most=400),
-]
 ATTEMPTS = [
     Column("attempt_no", "", ids=True),
     Column("ended_at", "at"),
@@ -259,7 +249,7 @@ def list_mails(
     from services.console.queries.mail import mails
 
     rows, total = run.read(mails, state, batch_id, billing_company, limit)
-    run.page("mails", rows, total, LIST, "no e-mail; to send a batch: backoffice send batch ID")
+    run.page("mails", rows, total, MAILS, "no e-mail; to send a batch: backoffice send batch ID")
 
 
 @command(app)

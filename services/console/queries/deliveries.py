@@ -205,6 +205,21 @@ async def delivery(
     return with_money(one, "total") | waits | {"attempts_made": attempts}
 
 
+async def deliveries_of(
+    connection: ReadConnection, invoice_id: int, invoice_number: str
+) -> list[Row]:
+    """The deliveries of a document, by ledger."""
+    rows = await fetch(
+        connection,
+        f"SELECT {COLUMNS} FROM arg_sync.console_delivery"
+        " WHERE invoice_number = :number AND invoice_id = :id ORDER BY ledger",
+        number=invoice_number,
+        id=invoice_id,
+    )
+    waiting = await _waits(connection, [row["delivery_id"] for row in rows])
+    return [with_money(row, "total") | waiting.get(row["delivery_id"], {}) for row in rows]
+
+
 async def refused_numbers(
     connection: ReadConnection, ledger: str | None, code: str | None
 ) -> list[tuple[str, str]]:

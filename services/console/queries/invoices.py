@@ -24,6 +24,13 @@ BALANCE = (
     "CROSS JOIN LATERAL (SELECT b.credited, b.after_credits, b.paid, b.balance, b.state"
     " FROM invoicer.console_invoice_balance b WHERE b.invoice_id = i.invoice_id) s"
 )
+AFTER = (
+    "(CAST(:last_company AS text) IS NULL OR (i.billing_company, i.series) >"
+    " (:last_company, CAST(:last_series AS text)) OR (i.billing_company, i.series) ="
+    " (:last_company, CAST(:last_series AS text)) AND i.number < CAST(:last_number AS bigint))"
+)
+"""After the last row of a page, in the order of the search."""
+LAST = ("last_company", "last_series", "last_number")
 AMOUNTS = ("net", "tax", "total", "credited", "after_credits", "paid", "balance")
 
 
@@ -40,9 +47,12 @@ async def invoice_search(
     batch_id: str | None = None,
     text: str | None = None,
     state: str | None = None,
+    after: tuple[str, str, int] | None = None,
     limit: int = 100,
 ) -> tuple[list[Row], int]:
     """Documents that meet all conditions, newest numbers first, and how many there are in all.
+
+    `after`: billing company, series and number of the last document of the page before.
 
     `text` is looked for in number, debtor and PO; it may also be the id of a timesheet or placement
     on the document.
@@ -64,10 +74,12 @@ async def invoice_search(
     rows = await fetch(
         connection,
         "SELECT i.*, h.hours, s.state, s.credited, s.after_credits, s.paid, s.balance"
-        f" FROM (SELECT {HEAD} {source} ORDER BY i.billing_company, i.series, i.number DESC"
+        f" FROM (SELECT {HEAD} {source} AND {AFTER}"
+        " ORDER BY i.billing_company, i.series, i.number DESC"
         f" LIMIT :most) i {BALANCE} {HOURS}"
         " ORDER BY i.billing_company, i.series, i.number DESC",
         **values,
+        **dict(zip(LAST, after or (None,) * len(LAST), strict=True)),
         most=limit,
     )
     return [with_money(row, *AMOUNTS) for row in rows], total["number"]
@@ -172,6 +184,16 @@ async def gap_certificate(connection: ReadConnection, billing_company: str) -> l
         company=billing_company,
     )
     return [await _certificate(connection, billing_company, one) for one in series]
+
+
+async def next_numbers(connection: ReadConnection, billing_company: str) -> dict[str, str]:
+    """The next number of each series of a billing company, as documents show it."""
+    rows = await fetch(
+        connection,
+        SQL["number_series"] + " WHERE s.billing_company = :company ORDER BY s.series",
+        company=billing_company,
+    )
+    return {row["series"]: on_documents(row, row["next_number"]) for row in rows}
 
 
 def on_documents(series: Row, number: int) -> str:

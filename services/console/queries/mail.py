@@ -62,6 +62,19 @@ async def mails(
     )
 
 
+async def document_mails(
+    connection: ReadConnection, invoice_number: str, billing_company: str
+) -> list[Row]:
+    """The e-mails of a document, by address; none if it was never sent."""
+    return await fetch(
+        connection,
+        f"SELECT {COLUMNS} FROM arg_sync.console_mail"
+        " WHERE invoice_number = :number AND billing_company = :company ORDER BY address",
+        number=invoice_number,
+        company=billing_company,
+    )
+
+
 async def mails_of(connection: ReadConnection, invoice_number: str) -> list[Row]:
     """The e-mails of a document with their attempts. Refused if there is none."""
     found = await fetch(

@@ -16,7 +16,16 @@ from services.console.actions.signer import find_console_signer
 from services.console.addresses import find_addresses
 from services.console.queries.pool import ReadPool
 from services.console.sessions.store import SessionStore
-from services.console.web import batches, commands, search, signing_in
+from services.console.web import (
+    batches,
+    commands,
+    credits,
+    downloads,
+    generate,
+    invoices,
+    search,
+    signing_in,
+)
 from services.console.web.pages import ENVIRONMENT, FOLDER, SEE_OTHER, Console, SignInNeeded
 from services.console.web.protection import Protection
 from services.console.web.signing_in import HOME, sign_in_address
@@ -24,9 +33,9 @@ from shared import telemetry
 from shared.errors import Refused, Unavailable
 from shared.settings import OPEN, settings
 
-SCREENS: tuple[Any, ...] = (batches,)
+SCREENS: tuple[Any, ...] = (batches, generate, invoices)
 """The screens of the navigation, in its order; each is a module with `SCREEN` and `router`."""
-OTHERS: tuple[Any, ...] = (signing_in, search, commands)
+OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits)
 NOT_FOUND_CODES = ("unknown_", "ambiguous_")
 FORBIDDEN_CODES = ("no_role", "other_billing_company", "not_permitted", "form_expired")
 

@@ -1,9 +1,9 @@
 """List Batches, the first screen: what is pending, and the batches that were generated."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Form
+from fastapi.responses import HTMLResponse, Response
 
 from services.console.columns import Column
 from services.console.columns.batches import (
@@ -20,12 +20,20 @@ from services.console.queries import batches as queries
 from services.console.queries.companies import companies_today
 from services.console.queries.pay_lines import held_counts, pending_amounts, scheduled_amounts
 from services.console.queries.snapshot import Row
-from services.console.web.pages import OpenPage, Screen
+from services.console.web.pages import OpenPage, Page, Refusal, Screen
 
 SCREEN = Screen("Batches", "/batches")
 router = APIRouter()
 SCHEDULED_DAYS = 30
 FIRST_BATCHES, MOST_BATCHES = 50, 1_000
+FORMATS = {
+    "pdf": "PDF",
+    "csv": "CSV",
+    "xlsx": "Excel",
+    "ubl": "UBL e-invoices",
+    "pdfa": "PDF with the e-invoice",
+    "iif": "IIF",
+}
 PROGRESS = [Column("synced", "synced"), Column("mailed", "e-mailed")]
 
 
@@ -43,7 +51,9 @@ async def list_batches(page: OpenPage) -> HTMLResponse:
         held = await held_counts(connection, page.company)
     rows = [row for row in rows if page.identity.sees(row["billing_company"])]
     shown = [_row(row, progress.get(row["batch_id"], {})) for row in rows[:limit]]
-    links = {"batch_id": lambda row: page.link(f"/batches/{row['batch_id']}")}
+    links = dict.fromkeys(
+        ("batch_id", "numbers"), lambda row: page.link(f"/batches/{row['batch_id']}")
+    )
     return page.show(
         "batches/list.html",
         rows=shown,
@@ -59,6 +69,24 @@ async def list_batches(page: OpenPage) -> HTMLResponse:
 @router.get("/batches/{batch_id}")
 async def batch(page: OpenPage, batch_id: str) -> HTMLResponse:
     """One batch with its totals, documents, parked debtors and downloads."""
+    return await _show(page, batch_id)
+
+
+@router.post("/batches/{batch_id}/sync")
+async def sync(page: OpenPage, batch_id: str, form_id: Annotated[str, Form()]) -> Response:
+    """Deliver the documents of a batch that are not delivered yet."""
+    company = (await page.read(queries.batch, batch_id))["billing_company"]
+    outcome = await page.act(
+        form_id, "sync-batch", billing_company=page.require_company(company), batch_id=batch_id
+    )
+    if outcome.refusal is not None:
+        return await _show(page, batch_id, outcome.refusal)
+    if outcome.accepted:
+        return page.redirect(f"/batches/{batch_id}")
+    return page.to_command(outcome, page.link(f"/batches/{batch_id}"))
+
+
+async def _show(page: Page, batch_id: str, refusal: Refusal | None = None) -> HTMLResponse:
     async with page.snapshot() as connection:
         found = await queries.batch(connection, batch_id)
         page.require_company(found["billing_company"])
@@ -70,6 +98,7 @@ async def batch(page: OpenPage, batch_id: str) -> HTMLResponse:
     company = found["billing_company"]
     return page.show(
         "batches/one.html",
+        status=200 if refusal is None else 409,
         batch=_row(found, progress.get(batch_id, {})),
         totals=with_hours(found["totals"], hours),
         totals_columns=TOTALS,
@@ -83,6 +112,10 @@ async def batch(page: OpenPage, batch_id: str) -> HTMLResponse:
         parked=parked,
         parked_columns=PARKED,
         downloads=downloads,
+        formats=FORMATS,
+        refusal=refusal,
+        may_download=page.identity.may("record-download", company),
+        may_sync=page.identity.may("sync-batch", company),
         download_columns=DOWNLOADS,
     )
 

@@ -15,10 +15,9 @@ async def command(page: OpenPage, service: ServiceName, command_id: str) -> HTML
     """What became of a command; without a result the page asks again every second."""
     outcome = await page.result(service, command_id)
     then = page.query("then")
-    block = "result" if page.request.headers.get("HX-Request") else None
     return page.show(
         "command.html",
-        block,
+        page.block("result"),
         outcome=outcome,
         then=local_path(then) if then else None,
         service=service,

@@ -33,6 +33,11 @@ class Identity:
         named = sorted(f"{role} ({company})" if company else role for role, company in self.grants)
         return ", ".join(named) or "no role"
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether he may read what belongs to any billing company."""
+        return self.sees(ALL_COMPANIES)
+
     def sees(self, billing_company: str) -> bool:
         """Whether he may read what belongs to a billing company."""
         return self.grants is None or any(

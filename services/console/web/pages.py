@@ -161,8 +161,18 @@ class Page:
             return await query(connection, *args, **kwargs)
 
     async def result(self, service: ServiceName, command_id: str) -> Outcome:
-        """What became of a command that was sent before."""
-        return _outcome(None, await self.read(command_result, service, command_id))
+        """What became of a command that was sent before.
+
+        Refused for the command of another person to one whose roles are limited to companies.
+        """
+        found = await self.read(command_result, service, command_id)
+        if found and found["actor"] != self.identity.person and not self.identity.sees_all:
+            raise Refused(
+                "other_billing_company",
+                f"the command {command_id} is of {found['actor']}",
+                "ask a person whose role covers all billing companies",
+            )
+        return _outcome(None, found)
 
     # -- commands
 
@@ -204,6 +214,20 @@ class Page:
     def redirect(self, path: str, **query: Any) -> RedirectResponse:
         """Go on to another page, which can be reloaded."""
         return RedirectResponse(self.link(path, **query), SEE_OTHER)
+
+    def redirect_to(self, address: str) -> RedirectResponse:
+        """Go on to an address that `link` made."""
+        return RedirectResponse(address, SEE_OTHER)
+
+    def block(self, name: str) -> str | None:
+        """The block that htmx asks for; None for a whole page."""
+        return name if self.request.headers.get("HX-Request") else None
+
+    def go(self, address: str) -> Response:
+        """Go on to another page, also from a part of a page that htmx asked for."""
+        if self.request.headers.get("HX-Request"):
+            return HTMLResponse("", headers={"HX-Redirect": address})
+        return self.redirect_to(address)
 
     def to_command(self, outcome: Outcome, then: str = "") -> Response:
         """Go on to the page that shows what became of a command."""
