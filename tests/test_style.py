@@ -50,7 +50,18 @@ LAYOUT = {
         "reconciliation",
         "ledgers",
     },
-    "console": {"addresses", "queries", "actions", "files", "importing", "sample", "cli"},
+    "console": {
+        "addresses",
+        "queries",
+        "actions",
+        "files",
+        "sessions",
+        "columns",
+        "importing",
+        "sample",
+        "cli",
+        "web",
+    },
 }
 """What a service consists of: its features, and what starts it. A small service is one feature."""
 WITHOUT_PARTS = {"arg_sync/ledgers"}

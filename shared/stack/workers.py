@@ -20,7 +20,7 @@ LAG_EXPORTER = "lag_exporter"
 """It exports the lag of all consumer groups, and is tended like a worker."""
 STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync", LAG_EXPORTER)
 WEB_CONSOLE = "console"
-"""It shows the books in a browser, and is tended like a worker."""
+"""It shows the data in a browser, and is tended like a worker."""
 WITH_CONSOLE = (*STANDARD, WEB_CONSOLE)
 """What `up` starts."""
 READY_TIMEOUT_SECONDS = 90.0

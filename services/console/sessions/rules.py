@@ -30,7 +30,7 @@ def new_token() -> str:
 
 
 def digest_of(token: str) -> bytes:
-    """The SHA-256 of a token: only this is stored, so that a copy of the table signs nobody in."""
+    """The SHA-256 of a token: only this is stored, so that a copy of the table signs no one in."""
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
@@ -49,7 +49,7 @@ def hashed(password: str) -> str:
 def fits(password: str, stored: str | None) -> bool:
     """Whether a password is the one that was hashed.
 
-    Without a stored hash a comparison takes as long, so that nobody learns which persons exist.
+    Without a stored hash a comparison takes as long, so that no one learns which persons exist.
     """
     known = stored if stored is not None else _hash_of_nothing()
     return _hashes().verify(password[:LONGEST_PASSWORD], known) and stored is not None

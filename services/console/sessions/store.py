@@ -17,7 +17,7 @@ from shared.sql import named_queries
 
 SQL = named_queries(Path(__file__).with_name("sessions.sql"))
 MOST_CONNECTIONS = 3
-WAIT_FIX = "wait a quarter of an hour, or ask whoever runs this for `backoffice console link`"
+WAIT_FIX = "wait a quarter of an hour, or ask for a link of `backoffice console link`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Generate Invoices in three steps: health check, preview, commit.
 
 The commit cites the digest of the preview that was looked at: what has changed since is shown, and
-nothing is billed that nobody saw. Each step is an address that can be reloaded and sent on.
+nothing is billed that no one saw. Each step is an address that can be reloaded and sent on.
 """
 
 from typing import Annotated, Any
@@ -72,6 +72,8 @@ async def checked(page: OpenPage) -> Response:
     groups = await page.result(SERVICE, page.query("groups") or "")
     if health.result is None or groups.result is None:
         return _waiting(page, 1, "The health check looks at every open line.")
+    if page.block("part"):
+        return page.again()
     cut_off = page.query("cut_off") or str(health.details.get("cut_off_date", ""))
     return page.show(
         "generate/check.html",
@@ -206,7 +208,11 @@ async def _previewed(page: Page, command_id: str, outcome: Outcome | None = None
         async with page.snapshot() as connection:
             stored = await queries.preview(connection, sent.details["preview_id"], SHOWN)
             numbers = await next_numbers(connection, company)
+    if page.block("part"):
+        return page.again()
     refusal = (outcome.refusal if outcome else None) or sent.refusal
+    chosen = _chosen(page.request.query_params)
+    named = {row["account_name"] for row in stored["documents"]} if stored else set()
     return page.show(
         "generate/preview.html",
         status=409 if refusal else 200,
@@ -234,8 +240,8 @@ async def _previewed(page: Page, command_id: str, outcome: Outcome | None = None
             )
         },
         findings=_grouped(sent),
-        debtors=sorted({row["account_name"] for row in stored["documents"]}) if stored else [],
-        chosen=_chosen(page.request.query_params),
+        debtors=sorted(named | set(chosen["exclude_debtors"])),
+        chosen=chosen,
         rules=RULES,
         numbers=numbers,
         may=page.identity.may("generate-batch", company),

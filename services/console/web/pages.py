@@ -44,12 +44,16 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class ScreenEntry:
     """An entry of the navigation; `count`, if there is one, is shown beside it."""
 
     title: str
     path: str
     count: "Callable[[Page], Awaitable[int]] | None" = None
+
+
+Screen = ScreenEntry
+"""Its name in the modules of screens."""
 
 
 @dataclass(slots=True)
@@ -60,7 +64,7 @@ class Console:
     sessions: SessionStore
     commander: Commander
     is_open: bool
-    screens: Sequence[Screen] = ()
+    screens: Sequence[ScreenEntry] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +232,10 @@ class Page:
         if self.request.headers.get("HX-Request"):
             return HTMLResponse("", headers={"HX-Redirect": address})
         return self.redirect_to(address)
+
+    def again(self) -> Response:
+        """Load this address as a whole page, after a part of it had to wait."""
+        return HTMLResponse("", headers={"HX-Refresh": "true"})
 
     def to_command(self, outcome: Outcome, then: str = "") -> Response:
         """Go on to the page that shows what became of a command."""
