@@ -30,8 +30,8 @@ def preview(tab: Page, office: Office, company: str) -> None:
     tab.goto(f"{office.address}/generate?company={company}")
     tab.get_by_label("Cut-off date").fill(CUT_OFF)
     tab.get_by_role("button", name="Check").click()
-    expect(tab.get_by_role("heading", name=re.compile("errors"))).to_be_visible()
-    tab.get_by_role("button", name="Preview").click()
+    expect(tab.get_by_role("heading", name=re.compile(r"\d errors?,"))).to_be_visible()
+    tab.get_by_role("button", name="Preview", exact=True).click()
     expect(tab.get_by_role("heading", name="Close these documents")).to_be_visible()
 
 

@@ -203,7 +203,8 @@ def _show_next(screen: Screen, result: "DemoResult", data: Path) -> None:
     local = Path(".venv/bin/backoffice")
     health = "health-check --billing-company harbor-us --cut-off 2026-11-30"
     tries = [
-        ("up --detach", "start the same data again"),
+        ("up --detach", "start the same data again, and the web console"),
+        ("console link", "a link that signs you in to it in a browser"),
         (health, "what prevents a batch"),
     ]
     for closed in result.closed[:1]:

@@ -54,8 +54,10 @@ class Column:
         """Whether the cells end at the right."""
         return self.figures or self.ids
 
-    def cell(self, row: Mapping[str, Any]) -> str:
-        """The text of this column in a row."""
+    def cell(self, row: Mapping[str, Any], most: int = 0) -> str:
+        """The text of this column in a row, shortened to `most` characters if that is more than the
+        column has on a terminal.
+        """
         value = row.get(self.field)
         if value is None:
             return ""
@@ -69,4 +71,5 @@ class Column:
         if self.figures and isinstance(value, int):
             return f"{value:,}"
         text = str(value)
-        return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
+        limit = max(most, self.most)
+        return text if len(text) <= limit else f"{text[: limit - 1]}…"
