@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from services.console.cli.batch_tables import TOTALS
 from services.console.cli.command import Run
 from services.console.cli.options import must_be_one_of, option
 from services.console.cli.output import finish
-from services.console.columns.batches import DOWNLOADS as DOWNLOADS
+from services.console.columns.batches import TOTALS
 
 if TYPE_CHECKING:
     from services.console.files import FileFormat, Saved
