@@ -4,12 +4,12 @@ import asyncio
 from contextlib import aclosing
 
 from services.console.queries.closed_documents import (
-    closed_document_of,
+    closed_documents,
     closed_lines,
     closed_timesheets,
     logo_of,
 )
-from services.console.queries.snapshot import ReadConnection
+from services.console.queries.snapshot import ReadConnection, Row
 from shared.errors import Refused
 from shared.render import pdf_document
 from shared.render.pdf import appended, uncommon_words, without_font
@@ -19,12 +19,13 @@ MOST_LINES = 5_000
 """A longer document is set with its batch, in a process that waits for it."""
 
 
-async def document_pdf(connection: ReadConnection, invoice_id: int) -> bytes:
+async def document_pdf(connection: ReadConnection, invoice: Row) -> bytes:
     """The PDF that the files of its batch have, with its timesheets if they are appended there.
 
-    Refused for a document of very many lines, and for text that no font has.
+    `invoice` has its `batch_id` and `invoice_id`. Refused for a document of very many lines, and
+    for text that no font has.
     """
-    document = await closed_document_of(connection, invoice_id)
+    ((document,),) = [page async for page in closed_documents(connection, invoice)]
     if document.line_count > MOST_LINES:
         raise Refused(
             "too_many_lines",

@@ -28,9 +28,6 @@ HEADS = f"""
     AND (CAST(:only AS bigint) IS NULL OR invoice_id = :only)
   ORDER BY series, number LIMIT :most
 """
-HEAD = f"""
-  SELECT {", ".join(HEAD_COLUMNS)} FROM invoicer.console_invoice WHERE invoice_id = :id
-"""
 CORRECTED = """
   SELECT DISTINCT invoice_id, corrects_invoice, corrects_date FROM invoicer.console_closed_line
   WHERE invoice_id = ANY(CAST(:ids AS bigint[])) AND corrects_invoice IS NOT NULL
@@ -75,35 +72,23 @@ async def closed_documents(
         )
         if not rows:
             return
-        yield await _documents_of(connection, rows)
+        corrected: dict[int, list[CorrectedInvoice]] = {}
+        ids = [row["invoice_id"] for row in rows]
+        names = names_of(await fetch(connection, NAMES, ids=ids))
+        for each in await fetch(connection, CORRECTED, ids=ids):
+            corrected.setdefault(each["invoice_id"], []).append(
+                CorrectedInvoice(each["corrects_invoice"], each["corrects_date"])
+            )
+        yield [
+            closed_document(
+                row,
+                corrected.get(row["invoice_id"], ()),
+                at_minor_unit,
+                names.get(row["invoice_id"]),
+            )
+            for row in rows
+        ]
         series, number = rows[-1]["series"], rows[-1]["number"]
-
-
-async def closed_document_of(connection: ReadConnection, invoice_id: int) -> ClosedDocument:
-    """One document without its lines."""
-    rows = await fetch(connection, HEAD, id=invoice_id)
-    (document,) = await _documents_of(connection, rows)
-    return document
-
-
-async def _documents_of(connection: ReadConnection, rows: Sequence[Row]) -> list[ClosedDocument]:
-    """The documents of these rows, with the names on them and the invoices that they correct."""
-    corrected: dict[int, list[CorrectedInvoice]] = {}
-    ids = [row["invoice_id"] for row in rows]
-    names = names_of(await fetch(connection, NAMES, ids=ids))
-    for each in await fetch(connection, CORRECTED, ids=ids):
-        corrected.setdefault(each["invoice_id"], []).append(
-            CorrectedInvoice(each["corrects_invoice"], each["corrects_date"])
-        )
-    return [
-        closed_document(
-            row,
-            corrected.get(row["invoice_id"], ()),
-            at_minor_unit,
-            names.get(row["invoice_id"]),
-        )
-        for row in rows
-    ]
 
 
 async def closed_timesheets(

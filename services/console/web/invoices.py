@@ -89,7 +89,7 @@ async def invoice_pdf(page: OpenPage, number: str) -> Response:
     """The PDF of a document, to look at, or to save (`?save=yes`)."""
     async with page.snapshot() as connection:
         found = await find_invoice(page, connection, number)
-        content = await document_pdf(connection, found["invoice_id"])
+        content = await document_pdf(connection, found)
     kind = "attachment" if page.query("save") else "inline"
     name = "".join(each if each.isalnum() and each.isascii() else "-" for each in number)
     headers = {
