@@ -1,20 +1,23 @@
 """Exports the lag of every consumer group, whether its worker runs or not.
 
-`python -m shared.lag_exporter` serves `/metrics`, `/readyz`, and `/healthz` (`/livez` is the same)
-on `BACKOFFICE_HTTP_PORT`. It is no member of a group and needs no database. A worker cannot do
-this: its lag would vanish with it, just when it is needed.
+`python -m shared.lag_exporter` serves `/metrics`, `/lag`, `/readyz`, and `/healthz` (`/livez` is
+the same) on `BACKOFFICE_HTTP_PORT`. It is no member of a group and needs no database. A worker
+cannot do this: its lag would vanish with it, just when it is needed.
 
-Kafka is asked when the metrics are asked for, at most once in `BACKOFFICE_SWEEP_SECONDS`, so that
-an exporter that is not scraped costs nothing. While Kafka does not answer there are no series,
-because a lag of before would look like one of now.
+Kafka is asked once in `BACKOFFICE_SWEEP_SECONDS`, whoever asks for how many pages meanwhile. The
+readings of the last hour stay in memory: `/lag` has them as JSON, `?points=N` with at most N points
+of each group, `?group=NAME` of one group. While Kafka does not answer there are no series and the
+history has a gap, because a lag of before would look like one of now.
 """
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from types import FrameType
 from typing import Any
+from urllib.parse import parse_qs
 
 import uvicorn
 from prometheus_client import make_asgi_app
@@ -23,6 +26,7 @@ from shared import telemetry
 from shared.broker.security import kafka_access
 from shared.consumer import upstream
 from shared.consumer.lag import LagReader, export, groups_of
+from shared.consumer.lag_history import SAMPLES, LagHistory
 from shared.consumer.worker import short
 from shared.settings import settings
 
@@ -32,6 +36,7 @@ READ_SECONDS = 8.0
 RETRY_SECONDS = 0.5
 SERIES = ("kafka_consumergroup_lag", "kafka_consumergroup_lag_seconds")
 OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
+PLAIN, JSON = b"text/plain; charset=utf-8", b"application/json"
 
 
 class LagExporter:
@@ -43,14 +48,18 @@ class LagExporter:
         self._turn = asyncio.Lock()
         self._next_at = 0.0
         self._failure = ""
+        self._history = LagHistory(groups_of())
+        self._started_at = time.time()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         path = scope["path"].rstrip("/")
-        if path in ("/metrics", "/readyz"):
+        if path in ("/metrics", "/lag", "/readyz"):
             await self._refresh()
         if path == "/metrics":
             await self._metrics(scope, receive, send)
+        elif path == "/lag":
+            await _answer(send, OK, self._lag(scope["query_string"]), JSON)
         elif path == "/readyz":
             await _answer(
                 send, UNAVAILABLE if self._failure else OK, self._failure or "lag is read"
@@ -58,7 +67,13 @@ class LagExporter:
         elif path in ("/healthz", "/livez"):
             await _answer(send, OK, "the process is up")
         else:
-            await _answer(send, NOT_FOUND, "see /metrics, /healthz and /readyz")
+            await _answer(send, NOT_FOUND, "see /metrics, /lag, /healthz and /readyz")
+
+    async def read_on(self) -> None:
+        """Read the lag again and again, so that the history has no hole when nobody asks."""
+        while True:
+            await self._refresh()
+            await asyncio.sleep(settings().sweep_seconds)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -79,6 +94,7 @@ class LagExporter:
             except Exception as error:
                 failure, pause = f"the lag cannot be read from Kafka: {short(error)}", RETRY_SECONDS
                 export(())
+                self._history.add(time.time(), (), {})
                 await self.close()
             if failure and not self._failure:
                 telemetry.log().warning("the lag cannot be read; trying again", reason=failure)
@@ -87,7 +103,20 @@ class LagExporter:
     async def _read(self) -> None:
         if self._reader is None:
             self._reader = await LagReader(kafka_access()).__aenter__()
-        export(await self._reader.with_ages(await self._reader.lag(groups_of())))
+        lags = await self._reader.with_ages(await self._reader.lag(groups_of()))
+        members = await self._reader.members()
+        export(lags)
+        self._history.add(time.time(), lags, members)
+
+    def _lag(self, query: bytes) -> str:
+        """What the history knows, since when this exporter runs, and why it cannot read now."""
+        asked = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
+        points = asked.get("points", "")
+        known = self._history.as_dict(
+            min(SAMPLES, int(points)) if points.isdecimal() and len(points) < 10 else SAMPLES,
+            asked.get("group"),
+        )
+        return json.dumps({"failure": self._failure, "started_at": self._started_at, **known})
 
 
 class _Server(uvicorn.Server):
@@ -107,8 +136,8 @@ class _Server(uvicorn.Server):
         await self._over.wait()
 
 
-async def _answer(send: Any, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+async def _answer(send: Any, status: int, text: str, kind: bytes = PLAIN) -> None:
+    headers = [(b"content-type", kind)]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})
 
@@ -131,9 +160,13 @@ async def serve() -> None:
     # uvicorn repeats a signal when it has ended; the process then exits with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+    reading = asyncio.create_task(exporter.read_on(), name="lag")
+    # Without the readings the process would serve an old lag: it ends, and is started again.
+    reading.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
     try:
         await server.serve()
     finally:
+        reading.cancel()
         await exporter.close()
 
 

@@ -94,6 +94,7 @@ class LagReader:
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         self._oldest: dict[tuple[TopicPartition, int], int] = {}
+        self._coordinators: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         try:
@@ -138,6 +139,16 @@ class LagReader:
             for group, topic in sorted(groups.items())
             for one in sorted(partitions.get(topic, []))
         ]
+
+    async def members(self) -> dict[str, int | None]:
+        """How many members each group of the last `lag` has; None where Kafka does not say."""
+        found: dict[str, int | None] = {}
+        for one, coordinator in self._coordinators.items():
+            # One at a time: aiokafka 0.14 cannot decode the answer about several groups.
+            (answer,) = await self._admin.describe_consumer_groups([one], coordinator)
+            ((error, group, _, _, _, members, *_),) = answer.groups
+            found[group] = None if error else len(members)
+        return found
 
     async def with_ages(self, lags: Iterable[GroupLag]) -> list[GroupLag]:
         """The same rows with `seconds`. A record is read once as long as it is the oldest unread.
@@ -190,7 +201,9 @@ class LagReader:
 
     async def _committed(self, group: str) -> dict[TopicPartition, int]:
         try:
-            found = await self._admin.list_consumer_group_offsets(group)
+            coordinator = await self._admin.find_coordinator(group)
+            self._coordinators[group] = coordinator
+            found = await self._admin.list_consumer_group_offsets(group, coordinator)
         except AttributeError as error:
             # aiokafka 0.14 raises it where it wants to report the error of a partition.
             raise KafkaError(f"the coordinator of {group} cannot report its offsets now") from error

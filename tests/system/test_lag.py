@@ -1,6 +1,7 @@
 """Lag is the end of the partition minus the committed offset of the group."""
 
 import asyncio
+import json
 import re
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from shared.broker.security import kafka_access
 from shared.broker.topics import full_name, group_name
 from shared.consumer.lag import GroupLag, LagReader, export, groups_of, lag_of
+from shared.settings import settings
 from shared.stack.workers import LAG_EXPORTER
 from shared.telemetry import REGISTRY
 from tests.running import running, until
@@ -153,3 +155,47 @@ async def test_the_exporter_shows_every_group_without_any_worker(
         began = time.monotonic()
         assert await asyncio.to_thread(one.page, "/metrics") == (200, page)
         assert time.monotonic() - began < 1
+
+
+async def test_the_exporter_shows_a_stopped_worker_and_an_hour(
+    stack: dict[str, str], topics: str, tmp_path: Path
+) -> None:
+    """A member of the group reads on and goes: within 10 s its lag is shown, and no member.
+
+    Nobody asked meanwhile, and yet the history has the time before. After a restart the exporter
+    says since when it knows. It answers to loopback only, as the pages of workers do.
+    """
+    name = "billto-changed"
+    group, topic = group_name("invoicer", name), full_name(name)
+    alone = {name: value for name, value in stack.items() if "DATABASE" not in name}
+
+    async with running(alone, tmp_path, LAG_EXPORTER, sweep_seconds=5) as (one,):
+
+        async def row(**wanted: object) -> dict[str, object] | None:
+            status, page = await asyncio.to_thread(one.page, f"/lag?group={group}")
+            found = json.loads(page) if status == 200 else {"groups": [{}]}
+            same = {name: found["groups"][0].get(name) for name in wanted} == wanted
+            return found if same else None
+
+        async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
+            async with AIOKafkaConsumer(
+                topic, **kafka_access().client_options(), group_id=group, enable_auto_commit=False
+            ) as worker:
+                await producer.send_and_wait(topic, b"x", b"k")
+                await worker.commit({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
+                before = await until("one member", lambda: row(members=1, behind=1))
+            stopped = time.monotonic()
+            await producer.send_and_wait(topic, b"y", b"k")
+        found = await until("no member, two records", lambda: row(members=0, behind=2))
+        assert time.monotonic() - stopped < 10
+        (now,) = found["groups"]
+        assert now["topic"] == topic and 0 < now["seconds"] < 60
+        assert found["known_since"] == before["known_since"] <= before["at"] < found["at"]
+        assert len(json.loads((await asyncio.to_thread(one.page, "/lag"))[1])["groups"]) == len(
+            groups_of()
+        )
+    assert settings().http_host == "127.0.0.1"
+    async with running(alone, tmp_path, LAG_EXPORTER, sweep_seconds=5) as (one,):
+        again = await until("the restarted exporter", lambda: row(members=0, behind=2))
+        assert again["known_since"] >= again["started_at"] > found["at"]
+        assert len(again["times"]) <= 2
