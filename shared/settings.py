@@ -174,6 +174,12 @@ class Settings:
         "names under which browsers reach the web console, with commas between; it answers to no"
         " other",
     ] = "127.0.0.1,localhost"
+    worker_pages: Annotated[
+        str,
+        "where the console finds the pages of the workers and of the lag exporter, e.g."
+        " lag_exporter=lag:9100,invoicer=invoicer:9100; each address of a name is one replica;"
+        " empty: the processes of the stack in the data folder",
+    ] = ""
     log_format: Annotated[str, "console, json or auto (console on a terminal)"] = "auto"
 
 

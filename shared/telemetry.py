@@ -52,6 +52,12 @@ INVOICES = Gauge(
     ["billing_company", "document_type"],
     registry=REGISTRY,
 )
+STARTED = Gauge(
+    "backoffice_start_time_seconds",
+    "When this process started, in seconds since 1970",
+    ["service"],
+    registry=REGISTRY,
+)
 LAST_PROGRESS = Gauge(
     "backoffice_last_progress_age_seconds",
     "Seconds since this worker last made progress",
@@ -180,6 +186,7 @@ def log_setup(service: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(service=service, replica=settings().replica)
+    STARTED.labels(service).set_to_current_time()
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s"
     )

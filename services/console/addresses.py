@@ -2,7 +2,9 @@
 the data folder.
 """
 
+import asyncio
 import json
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import psutil
 
 from shared.broker.security import KafkaAccess, access_from, kafka_access
-from shared.errors import Unavailable
+from shared.errors import Refused, Unavailable
 from shared.settings import settings
 
 STATE_FILE = "stack.json"
@@ -26,6 +28,18 @@ class Addresses:
 
     kafka: KafkaAccess
     database_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPage:
+    """Where a process serves its pages; `pid` and `restarts` are known of our own stack only."""
+
+    name: str
+    service: str
+    url: str
+    pid: int | None = None
+    restarts: int | None = None
+    reason: str = ""
 
 
 def data_folder(data: Path | None = None) -> Path:
@@ -54,6 +68,57 @@ def find_addresses(data: Path | None = None) -> Addresses:
             " BACKOFFICE_DATABASE_URL"
         )
     return Addresses(kafka, database_url)
+
+
+async def find_worker_pages(data: Path | None = None) -> list[WorkerPage]:
+    """The pages of all workers and of the lag exporter; empty if none is known.
+
+    Each address that the name of a service has is a replica. Raises `Refused` for a setting that
+    cannot be read.
+    """
+    if settings().worker_pages and not data:
+        pages = [_page(part) for part in settings().worker_pages.split(",") if part.strip()]
+        return [each for page in pages for each in await _replicas(*page)]
+    return [
+        WorkerPage(
+            each["name"],
+            each["service"],
+            f"http://127.0.0.1:{each['port']}",
+            each["pid"],
+            each["restarts"],
+            each["reason"],
+        )
+        for each in _running_stack(data_folder(data)).get("workers", ())
+    ]
+
+
+def _page(part: str) -> tuple[str, str, int]:
+    name, equals, address = part.strip().partition("=")
+    host, _, port = address.rpartition(":")
+    if not (name and equals and host and port.isdecimal()):
+        raise Refused(
+            "setting-unreadable",
+            f"BACKOFFICE_WORKER_PAGES has {part.strip()!r}, which is not NAME=HOST:PORT",
+            "write it like lag_exporter=lag:9100,invoicer=invoicer:9100",
+        )
+    return name, host, int(port)
+
+
+async def _replicas(service: str, host: str, port: int) -> list[WorkerPage]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return [WorkerPage(service, service, f"http://{host}:{port}")]
+    hosts = sorted({str(address[0]) for *_, address in found})
+    several = len(hosts) > 1
+    return [
+        WorkerPage(
+            f"{service} {one}" if several else service,
+            service,
+            f"http://[{one}]:{port}" if ":" in one else f"http://{one}:{port}",
+        )
+        for one in hosts
+    ]
 
 
 def _access_of(state: dict[str, Any]) -> KafkaAccess | None:

@@ -27,6 +27,7 @@ LINE = (
     "service_to",
     "week_ending",
 )
+WORK = ("requirement_id", "time_type", "worker_id")
 REALIZATION = (
     "document_kind",
     "document_id",
@@ -61,6 +62,7 @@ async def explain_pay_line(connection: ReadConnection, pay_line_id: int) -> Row:
     return {
         "pay_line_id": row["pay_line_id"],
         "billing_company": row["billing_company"],
+        **{name: row[name] for name in WORK},
         "place": _location(row) | await _paid(connection, row),
         "line": {name: row[name] for name in LINE},
         "document": {name: row[name] for name in REALIZATION},

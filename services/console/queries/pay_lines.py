@@ -7,7 +7,9 @@ has come.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from services.console.queries.amounts import with_money
 from services.console.queries.snapshot import ReadConnection, Row, fetch, fetch_page
@@ -54,74 +56,201 @@ INVOICED = (
 HOLD = (
     "s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until"
 )
-NO_HOLD = "NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, NULL AS held_until"
-NO_INVOICE = "NULL AS invoice_number, NULL AS line_no"
-FILTERS = (
-    "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
-    " AND (CAST(:corrects AS text) IS NULL OR c.invoice_number = :corrects)"
-    " AND (CAST(:since AS date) IS NULL OR p.service_to >= :since)"
-    " AND (CAST(:until AS date) IS NULL OR p.service_from <= :until)"
-    " AND (CAST(:account AS text) IS NULL OR :account = {debtor})"
+NO_HOLD = (
+    "NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, CAST(NULL AS date) AS held_until"
 )
+NO_INVOICE = "NULL AS invoice_number, CAST(NULL AS integer) AS line_no"
+CONDITIONS = {
+    "document": "p.document_id = :document",
+    "corrects": "c.invoice_number = :corrects",
+    "since": "p.service_to >= :since",
+    "until": "p.service_from <= :until",
+    "account_name": "{debtor} = :account_name",
+    "worker": "p.worker_id = :worker",
+    "week": "p.week_ending = :week",
+    "reason": "strpos(lower({reason}), lower(:reason)) > 0",
+    "lines": "p.pay_line_id = ANY(CAST(:lines AS bigint[]))",
+}
+"""A condition for each filter; only those of filters that are given stand in a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where lines in some statuses are: the columns and expressions that differ between them."""
+
+    statuses: tuple[str, ...]
+    status: str
+    debtor: str
+    reason: str
+    columns: str
+    tables: str
+
+
 SOURCES = (
-    (
+    Source(
         OPEN_STATUSES,
-        f"{STATUS} AS status, {DEBTOR} AS account_name, {HOLD}, {NO_INVOICE}",
-        f"{OPEN}{OF_NODE} WHERE {FILTERS.format(debtor=DEBTOR)}"
-        f" AND {STATUS} = ANY(CAST(:statuses AS text[]))",
+        STATUS,
+        DEBTOR,
+        "concat_ws(' ', s.code, s.reason)",
+        f"{HOLD}, {NO_INVOICE}",
+        f"{OPEN}{OF_NODE}",
     ),
-    (
-        ("Draft",),
-        f"'Draft' AS status, {DEBTOR} AS account_name, {NO_HOLD}, {NO_INVOICE}",
-        f"{DRAFT}{OF_NODE} WHERE {FILTERS.format(debtor=DEBTOR)}",
-    ),
-    (
+    Source(("Draft",), "'Draft'", DEBTOR, "''", f"{NO_HOLD}, {NO_INVOICE}", f"{DRAFT}{OF_NODE}"),
+    Source(
         ("Invoiced",),
-        f"'Invoiced' AS status, i.account_name, {NO_HOLD}, i.invoice_number, il.line_no",
-        f"{INVOICED}{CORRECTED} WHERE {FILTERS.format(debtor='i.account_name')}",
+        "'Invoiced'",
+        "i.account_name",
+        "''",
+        f"{NO_HOLD}, i.invoice_number, il.line_no",
+        f"{INVOICED}{CORRECTED}",
     ),
 )
-"""Statuses, the columns that differ between them, and where lines in them are."""
+SORTS = {
+    "oldest": ("p.pay_line_id", "ASC", "bigint"),
+    "newest": ("p.pay_line_id", "DESC", "bigint"),
+    "largest": ("p.amount", "DESC", "numeric"),
+    "smallest": ("p.amount", "ASC", "numeric"),
+    "service": ("p.service_from", "ASC", "date"),
+}
+"""Orders of a page of lines: what is compared first, then the id of the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Which lines: all conditions that are given must hold.
+
+    `corrects`: the number of an invoice. `since`, `until`: the service period has a day in between.
+    `reason`: a part of why a line is on hold. `lines`: ids.
+    """
+
+    statuses: Sequence[str] = OPEN_STATUSES
+    document: str | None = None
+    account_name: str | None = None
+    corrects: str | None = None
+    since: date | None = None
+    until: date | None = None
+    worker: str | None = None
+    week: date | None = None
+    reason: str | None = None
+    lines: Sequence[int] | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of the conditions that are given."""
+        every = {name: getattr(self, name) for name in CONDITIONS}
+        return {name: value for name, value in every.items() if value is not None}
+
+
+def _sources(chosen: LineFilter) -> list[tuple[Source, str]]:
+    """The sources that have such lines, each with its FROM and WHERE."""
+    found = []
+    for source in SOURCES:
+        if not set(source.statuses) & set(chosen.statuses):
+            continue
+        conditions = [
+            CONDITIONS[name].format(debtor=source.debtor, reason=source.reason)
+            for name in chosen.values
+        ]
+        if not set(source.statuses) <= set(chosen.statuses):
+            conditions.append(f"{source.status} = ANY(CAST(:statuses AS text[]))")
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        found.append((source, f"{source.tables}{where}"))
+    return found
+
+
+def _values(chosen: LineFilter, todays: Mapping[str, date]) -> dict[str, Any]:
+    values = {name: list(each) if name == "lines" else each for name, each in chosen.values.items()}
+    return {**_by_company(todays), **values, "statuses": list(chosen.statuses)}
 
 
 async def pay_lines(
     connection: ReadConnection,
     todays: Mapping[str, date],
-    *,
-    statuses: Sequence[str] = OPEN_STATUSES,
-    document: str | None = None,
-    account_name: str | None = None,
-    corrects: str | None = None,
-    since: date | None = None,
-    until: date | None = None,
     limit: int = 100,
+    **conditions: Any,
 ) -> tuple[list[Row], int]:
-    """Lines in these statuses that meet all conditions, oldest first, at most `limit`, and how
+    """Lines that meet all conditions (see `LineFilter`), oldest first, at most `limit`, and how
     many there are in all.
-
-    `corrects`: the number of an invoice. `since`, `until`: the service period has a day in between.
     """
+    chosen = LineFilter(**conditions)
     rows: list[Row] = []
     total = 0
-    for covered, columns, source in SOURCES:
-        if set(covered) & set(statuses):
-            found, number = await fetch_page(
-                connection,
-                f"{LINE}, {columns}",
-                source,
-                "p.pay_line_id",
-                max(0, limit - len(rows)),
-                **_by_company(todays),
-                document=document,
-                account=account_name,
-                corrects=corrects,
-                since=since,
-                until=until,
-                statuses=list(statuses),
-            )
-            rows += found
-            total += number
+    for source, place in _sources(chosen):
+        found, number = await fetch_page(
+            connection,
+            f"{LINE}, {source.status} AS status, {source.debtor} AS account_name, {source.columns}",
+            place,
+            "p.pay_line_id",
+            max(0, limit - len(rows)),
+            **_values(chosen, todays),
+        )
+        rows += found
+        total += number
     return [with_money(row, "amount") for row in rows], total
+
+
+async def page_of_lines(
+    connection: ReadConnection,
+    todays: Mapping[str, date],
+    chosen: LineFilter,
+    *,
+    sort: str = "oldest",
+    after: tuple[Any, int] | None = None,
+    limit: int = 100,
+) -> tuple[list[Row], tuple[Any, int] | None]:
+    """One page of lines in the order of `sort`, and the key after which the next one begins.
+
+    `after` is the key of the last line that was shown; the next key is None on the last page. The
+    time does not depend on how far into the list a page is.
+    """
+    key, direction, kind = SORTS[sort]
+    parts = []
+    for source, place in _sources(chosen):
+        comes_later = ""
+        if after is not None:
+            sign = ">" if direction == "ASC" else "<"
+            comes_later = f" AND ({key}, p.pay_line_id) {sign} (CAST(:key AS {kind}), :line)"
+            place = place if " WHERE " in place else f"{place} WHERE true"
+        parts.append(
+            f"(SELECT {LINE}, {source.status} AS status, {source.debtor} AS account_name,"
+            f" {source.columns}, {key} AS sort_key FROM {place}{comes_later}"
+            f" ORDER BY {key} {direction}, p.pay_line_id {direction} LIMIT :most)"
+        )
+    if not parts:
+        return [], None
+    rows = await fetch(
+        connection,
+        f"SELECT * FROM ({' UNION ALL '.join(parts)}) l"
+        f" ORDER BY sort_key {direction}, pay_line_id {direction} LIMIT :most",
+        **_values(chosen, todays),
+        most=limit + 1,
+        **({} if after is None else {"key": after[0], "line": after[1]}),
+    )
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = None if last is None else (last["sort_key"], last["pay_line_id"])
+    for row in rows:
+        row.pop("sort_key")
+    return [with_money(row, "amount") for row in rows[:limit]], following
+
+
+async def line_totals(
+    connection: ReadConnection, todays: Mapping[str, date], chosen: LineFilter
+) -> list[Row]:
+    """How many lines there are and their net, by billing company and currency."""
+    parts = [
+        f"SELECT p.billing_company, p.currency, count(*) AS lines, sum(p.amount) AS amount"
+        f" FROM {place} GROUP BY 1, 2"
+        for _, place in _sources(chosen)
+    ]
+    if not parts:
+        return []
+    rows = await fetch(
+        connection,
+        "SELECT billing_company, currency, CAST(sum(lines) AS bigint) AS lines,"
+        f" sum(amount) AS amount FROM ({' UNION ALL '.join(parts)}) l GROUP BY 1, 2 ORDER BY 1, 2",
+        **_values(chosen, todays),
+    )
+    return [with_money(row, "amount") for row in rows]
 
 
 def _by_company(todays: Mapping[str, date]) -> dict[str, list[object]]:

@@ -342,3 +342,50 @@ ORDER BY i.billing_company, EXISTS (
     SELECT FROM invoicer.console_closed_line c
     WHERE c.invoice_id = i.invoice_id AND c.corrects_invoice_id IS NOT NULL),
   i.invoice_id, l.line_no
+
+-- name: oldest_undelivered
+-- What is not delivered to each ledger, and not sent by each billing company: how many documents,
+-- and the oldest of them.
+SELECT 'delivery' AS kind, ledger AS channel, count(*) AS waiting,
+    (array_agg(invoice_number ORDER BY queued_at, delivery_id))[1] AS invoice_number,
+    (array_agg(state ORDER BY queued_at, delivery_id))[1] AS state,
+    (array_agg(message ORDER BY queued_at, delivery_id))[1] AS message,
+    extract(epoch FROM clock_timestamp() - min(queued_at)) AS seconds
+FROM arg_sync.console_delivery WHERE state IN ('queued', 'sending', 'unknown') GROUP BY ledger
+UNION ALL
+SELECT 'e-mail', billing_company, count(*),
+    (array_agg(invoice_number ORDER BY queued_at, mail_id))[1],
+    (array_agg(state ORDER BY queued_at, mail_id))[1],
+    (array_agg(message ORDER BY queued_at, mail_id))[1],
+    extract(epoch FROM clock_timestamp() - min(queued_at))
+FROM arg_sync.console_mail WHERE state IN ('queued', 'sending') GROUP BY billing_company
+ORDER BY seconds DESC
+
+-- name: why_document
+-- A closed document with its batch and its balance.
+SELECT i.invoice_id, i.total, i.currency, i.due_date, i.closed_at, b.cut_off_date, b.actor,
+    b.reason, b.generated_at, s.paid, s.balance, s.state
+FROM invoicer.console_invoice i
+JOIN invoicer.console_batch b USING (batch_id)
+JOIN invoicer.console_invoice_balance s USING (invoice_id)
+WHERE i.batch_id = :batch AND i.invoice_number = :number
+
+-- name: why_credits
+-- The lines that credit a line of a document, with who generated them and why.
+SELECT i.invoice_number, l.amount, l.currency, b.actor, b.reason, b.generated_at
+FROM invoicer.console_closed_line l
+JOIN invoicer.console_invoice i USING (invoice_id)
+JOIN invoicer.console_batch b USING (batch_id)
+WHERE l.corrects_invoice_id = :invoice AND l.corrects_line_no = :line
+ORDER BY b.generated_at, l.line_no LIMIT :most
+
+-- name: why_deliveries
+-- The deliveries of a document to accounting systems, and its e-mails.
+SELECT 'delivery' AS kind, ledger AS channel, invoice_number, state, remote_number, message, fix,
+    settled_at
+FROM arg_sync.console_delivery WHERE invoice_id = :invoice AND invoice_number = :number
+UNION ALL
+(SELECT 'e-mail', m.address, m.invoice_number, m.state, NULL, m.message, m.fix, m.settled_at
+ FROM arg_sync.console_mail m
+ JOIN invoicer.console_invoice i USING (billing_company, invoice_number)
+ WHERE m.invoice_number = :number AND i.invoice_id = :invoice ORDER BY m.mail_id LIMIT :most)

@@ -20,6 +20,8 @@ BEGIN
         SELECT topic, partition_no, record_offset, following_offset, code, message, stopped_at,
             continue_at
         FROM %1$I.stopped_partition;
+      -- Messages that the service has still to publish, or published and not deleted yet.
+      CREATE VIEW %1$I.console_outbox AS SELECT kind, id FROM %1$I.outbox;
       -- Commands that the service answered, with actor, reason, result and the subjects by which
       -- history finds them.
       CREATE VIEW %1$I.console_command AS
@@ -33,6 +35,10 @@ BEGIN
     $v$, service);
   END LOOP;
 END $$;
+
+-- The local date up to which the due lines of each billing company are announced.
+CREATE VIEW scheduler.console_due_watermark AS
+  SELECT billing_company, to_date FROM scheduler.due_watermark;
 
 -- Billing companies that were set, with their settings.
 CREATE VIEW fee_realizer.console_billing_company AS
