@@ -6,19 +6,9 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import option
-from services.console.cli.output import Column
+from services.console.columns.monitoring import STOPPED
 
 app = typer.Typer(help="Partitions that a worker does not read on.", no_args_is_help=True)
-STOPPED = [
-    Column("service"),
-    Column("topic"),
-    Column("partition", "part", figures=True),
-    Column("offset", figures=True),
-    Column("following", "skip to", figures=True),
-    Column("code"),
-    Column("stopped_at", "stopped"),
-    Column("message", most=600),
-]
 Topic = Annotated[str, typer.Argument(metavar="TOPIC")]
 Service = Annotated[
     str | None,

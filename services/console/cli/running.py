@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.console.cli.command import Run, command
-from services.console.cli.consumers import STOPPED
 from services.console.cli.output import Column, Screen, finish
+from services.console.columns.monitoring import OFFENDERS, STOPPED
 from shared.settings import OPEN
 from shared.terms import counted
 
@@ -45,7 +45,6 @@ SERVERS = [
     Column("reason", most=120),
     Column("log", most=120),
 ]
-OFFENDERS = [Column("id", most=80), Column("detail", most=600)]
 
 
 def register(backoffice: typer.Typer) -> None:

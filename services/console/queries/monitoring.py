@@ -3,12 +3,16 @@
 All of it is in the database, so it is shown although a worker is down.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from services.console.queries.companies import companies_today
 from services.console.queries.dead_letters import SERVICES
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
+
+ADDED_UP: Mapping[str, Any] = {"behind": sum, "seconds": max, "in": sum, "out": sum}
+"""How a measure of all groups is made of those of each."""
 
 
 async def services_in_brief(connection: ReadConnection) -> list[Row]:
@@ -65,16 +69,25 @@ def duration(seconds: float | None) -> str | None:
     return f"{minutes} min" if minutes else f"{int(seconds)} s"
 
 
-def lag_totals(lag: dict[str, Any]) -> dict[str, Any]:
-    """Over all groups now: records to read, the oldest of them, throughput, groups behind."""
+def lag_in_all(lag: Mapping[str, Any]) -> dict[str, Any]:
+    """All groups together: records to read, age of the oldest, throughput, now and in the last hour
+    (see `LagHistory.as_dict`); `groups_behind` of `groups`. None where no group is known.
+    """
     groups = lag["groups"]
-    known = [group for group in groups if group["behind"] is not None]
     return {
-        "known": bool(known),
-        "behind": sum(group["behind"] for group in known),
-        "groups_behind": sum(1 for group in known if group["behind"]),
+        **{name: _over(ADDED_UP[name], [each[name] for each in groups]) for name in ADDED_UP},
         "groups": len(groups),
-        "seconds": max((group["seconds"] or 0.0 for group in known), default=0.0),
-        "in": sum(group["in"] or 0.0 for group in known),
-        "out": sum(group["out"] or 0.0 for group in known),
+        "groups_behind": sum(1 for each in groups if each["behind"]),
+        "history": {
+            name: [
+                _over(ADDED_UP[name], point)
+                for point in zip(*(each["history"][name] for each in groups), strict=True)
+            ]
+            for name in ADDED_UP
+        },
     }
+
+
+def _over(together: Any, values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return together(known) if known else None

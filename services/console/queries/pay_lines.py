@@ -110,7 +110,6 @@ SORTS = {
     "newest": ("p.pay_line_id", "DESC", "bigint"),
     "largest": ("p.amount", "DESC", "numeric"),
     "smallest": ("p.amount", "ASC", "numeric"),
-    "service": ("p.service_from", "ASC", "date"),
 }
 """Orders of a page of lines: what is compared first, then the id of the line."""
 

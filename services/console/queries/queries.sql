@@ -346,14 +346,16 @@ ORDER BY i.billing_company, EXISTS (
 -- name: oldest_undelivered
 -- What is not delivered to each ledger, and not sent by each billing company: how many documents,
 -- and the oldest of them.
-SELECT 'delivery' AS kind, ledger AS channel, count(*) AS waiting,
+SELECT 'delivery' AS kind, ledger AS channel, min(c.billing_company) AS billing_company,
+    count(*) AS waiting,
     (array_agg(invoice_number ORDER BY queued_at, delivery_id))[1] AS invoice_number,
-    (array_agg(state ORDER BY queued_at, delivery_id))[1] AS state,
-    (array_agg(message ORDER BY queued_at, delivery_id))[1] AS message,
+    (array_agg(d.state ORDER BY queued_at, delivery_id))[1] AS state,
+    (array_agg(d.message ORDER BY queued_at, delivery_id))[1] AS message,
     extract(epoch FROM clock_timestamp() - min(queued_at)) AS seconds
-FROM arg_sync.console_delivery WHERE state IN ('queued', 'sending', 'unknown') GROUP BY ledger
+FROM arg_sync.console_delivery d LEFT JOIN arg_sync.console_connection c USING (ledger)
+WHERE d.state IN ('queued', 'sending', 'unknown') GROUP BY ledger
 UNION ALL
-SELECT 'e-mail', billing_company, count(*),
+SELECT 'e-mail', billing_company, billing_company, count(*),
     (array_agg(invoice_number ORDER BY queued_at, mail_id))[1],
     (array_agg(state ORDER BY queued_at, mail_id))[1],
     (array_agg(message ORDER BY queued_at, mail_id))[1],

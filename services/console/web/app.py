@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -13,8 +14,10 @@ from starlette.exceptions import HTTPException
 
 from services.console.actions.commander import Commander
 from services.console.actions.signer import find_console_signer
+from services.console.actions.verification import Verification
 from services.console.addresses import find_addresses
 from services.console.queries.pool import ReadPool
+from services.console.queries.verification import run_checks
 from services.console.sessions.store import SessionStore
 from services.console.web import (
     batches,
@@ -23,6 +26,7 @@ from services.console.web import (
     downloads,
     generate,
     invoices,
+    monitoring,
     search,
     signing_in,
 )
@@ -33,7 +37,7 @@ from shared import telemetry
 from shared.errors import Refused, Unavailable
 from shared.settings import OPEN, settings
 
-SCREENS: tuple[Any, ...] = (batches, generate, invoices)
+SCREENS: tuple[Any, ...] = (batches, generate, invoices, monitoring)
 """The screens of the navigation, in its order; each is a module with `SCREEN` and `router`."""
 OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits)
 NOT_FOUND_CODES = ("unknown_", "ambiguous_")
@@ -64,6 +68,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         ReadPool(found.database_url),
         SessionStore(found.database_url),
         Commander(found.kafka, find_console_signer()),
+        Verification(partial(run_checks, found.database_url)),
         is_open=settings().commands == OPEN,
         screens=[module.SCREEN for module in SCREENS],
     )
@@ -71,6 +76,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await console.verification.close()
         await console.commander.close()
         await console.reads.close()
         await console.sessions.close()

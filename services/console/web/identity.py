@@ -44,6 +44,10 @@ class Identity:
             company in (ALL_COMPANIES, billing_company) for _, company in self.grants
         )
 
+    def has(self, *roles: str) -> bool:
+        """Whether he has one of these roles for all billing companies."""
+        return self.grants is None or any((role, ALL_COMPANIES) in self.grants for role in roles)
+
     def may(self, command: str, billing_company: str = ALL_COMPANIES) -> bool:
         """Whether a command of this name, for a billing company if it is about one, would pass."""
         permission = permission_of(MODELS[command])

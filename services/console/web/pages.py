@@ -20,6 +20,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from services.console.actions.commander import Commander, command_of_form, result_within
+from services.console.actions.verification import Verification
 from services.console.columns import Column
 from services.console.columns.text import visible
 from services.console.queries.commands import command_result
@@ -63,6 +64,7 @@ class Console:
     reads: ReadPool
     sessions: SessionStore
     commander: Commander
+    verification: Verification
     is_open: bool
     screens: Sequence[ScreenEntry] = ()
 
