@@ -23,28 +23,11 @@ from services.console.cli.options import (
 )
 from services.console.cli.output import Column, Screen
 from services.console.columns.batches import line_cells
+from services.console.columns.pay_lines import LINES
 from shared.terms import counted
 
 app = typer.Typer(help="Realized fees that are not invoiced yet.", no_args_is_help=True)
 HEALTH_SECONDS = 600.0
-LINES = [
-    Column("pay_line_id", "line", ids=True),
-    Column("status"),
-    Column("billing_company"),
-    Column("account_name", "debtor", most=40),
-    Column("document_id", "document", most=40),
-    Column("description", most=70),
-    Column("service"),
-    Column("effective_date", "effective"),
-    Column("quantity", figures=True),
-    Column("unit_price", "price", price=True),
-    Column("amount", figures=True),
-    Column("currency", ""),
-    Column("po_number", "PO"),
-    Column("hold_reason", "on hold because", most=40),
-    Column("corrects"),
-    Column("invoice_number", "invoice"),
-]
 PENDING = [
     Column("billing_company"),
     Column("currency", ""),

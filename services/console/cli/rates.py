@@ -22,6 +22,7 @@ from services.console.cli.options import (
     read_decimal,
 )
 from services.console.cli.output import Column, Screen
+from services.console.columns.rates import RATES, rate_cells
 
 app = typer.Typer(
     help="Bill rates, and what a change of them does to invoiced lines.", no_args_is_help=True
@@ -67,17 +68,6 @@ TABLES: dict[str, tuple[str, list[Column]]] = {
     ),
     "totals": ("lines on documents", SUMS),
 }
-RATES = [
-    Column("requirement_id", "requirement"),
-    Column("time_type"),
-    Column("effective_from", "from"),
-    Column("unit_price", "price", price=True),
-    Column("unit"),
-    Column("source"),
-    Column("actor"),
-    Column("books", "rate books"),
-    Column("confirmed"),
-]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -168,18 +158,9 @@ def list_rates(run: Run, requirement: Requirement, limit: Limit = 200) -> None:
 
     found = run.read(rates, requirement, limit)
     run.document({"requirement_id": requirement, "rates": found})
-    rows = [row | {"books": _books(row), "confirmed": _confirmed(row)} for row in found]
-    run.table(rows, RATES, empty=f"no bill rate of {requirement} is known")
-
-
-def _books(row: dict[str, Any]) -> str:
-    """The rate books in which a version is in force."""
-    since, until = row["since_book"], row["until_book"]
-    return f"{since} on" if until is None else f"{since} to {until - 1}"
-
-
-def _confirmed(row: dict[str, Any]) -> str:
-    return ", ".join(f"{one['actor']} {one['confirmed_at']:%Y-%m-%d}" for one in row["confirmed"])
+    run.table(
+        [rate_cells(row) for row in found], RATES, empty=f"no bill rate of {requirement} is known"
+    )
 
 
 def _show(screen: Screen, details: dict[str, Any]) -> None:

@@ -151,12 +151,12 @@ async def _waits(
         ),
     ]
     return {
-        row["delivery_id"]: {"waits_for": row["waits_for"], "waits": _wait_words(row)}
+        row["delivery_id"]: {"waits_for": row["waits_for"], "waits": wait_words(row)}
         for row in found
     }
 
 
-def _wait_words(row: Row) -> str:
+def wait_words(row: Row) -> str:
     """Why a delivery waits: for its connection, or for another document."""
     ledger, number, why = row["ledger"], row["waits_for"], row["why"]
     message = f": {row['message']}" if row["message"] else ""
@@ -274,7 +274,7 @@ async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
         "need_person": waiting[0]["n"] if waiting else 0,
         "waiting": [
             {name: row[name] for name in ("invoice_number", "ledger", "waits_for")}
-            | {"waits": _wait_words(row)}
+            | {"waits": wait_words(row)}
             for row in waiting
         ],
     }

@@ -33,3 +33,15 @@ async def is_pay_line(connection: ReadConnection, number: int) -> bool:
             "add --document for the document, or name another line of it",
         )
     return line
+
+
+async def companies_of(connection: ReadConnection, document_id: str) -> list[str]:
+    """The billing companies of a document, by its lines and its hold; empty if none is known."""
+    rows = await fetch(
+        connection,
+        "SELECT billing_company FROM invoicer.console_pay_line WHERE document_id = :id"
+        " UNION SELECT billing_company FROM fee_realizer.console_held_document"
+        " WHERE document_id = :id AND billing_company <> '' ORDER BY 1",
+        id=document_id,
+    )
+    return [row["billing_company"] for row in rows]

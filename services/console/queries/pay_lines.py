@@ -306,6 +306,17 @@ async def held_documents(
     )
 
 
+async def held_document(connection: ReadConnection, document_id: str) -> Row | None:
+    """Why a document waits, and since when; None if it does not."""
+    rows = await fetch(
+        connection,
+        "SELECT document_kind, hold_code AS code, hold_message AS message, held_since"
+        " FROM fee_realizer.console_held_document WHERE document_id = :id LIMIT 1",
+        id=document_id,
+    )
+    return rows[0] if rows else None
+
+
 async def held_counts(connection: ReadConnection, billing_company: str | None = None) -> list[Row]:
     """How many documents wait, by billing company and code; under '' those whose company is not
     known yet.
@@ -318,6 +329,20 @@ async def held_counts(connection: ReadConnection, billing_company: str | None = 
         " ORDER BY 1, 2",
         company=billing_company,
     )
+
+
+async def lines_by_company(
+    connection: ReadConnection, pay_line_ids: Sequence[int]
+) -> dict[str, list[int]]:
+    """The known ones of these lines, by billing company."""
+    rows = await fetch(
+        connection,
+        "SELECT billing_company, array_agg(pay_line_id ORDER BY pay_line_id) AS ids"
+        " FROM invoicer.console_pay_line WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))"
+        " GROUP BY 1 ORDER BY 1",
+        ids=list(pay_line_ids),
+    )
+    return {row["billing_company"]: row["ids"] for row in rows}
 
 
 async def company_of_lines(connection: ReadConnection, pay_line_ids: Sequence[int]) -> str:

@@ -343,6 +343,65 @@ ORDER BY i.billing_company, EXISTS (
     WHERE c.invoice_id = i.invoice_id AND c.corrects_invoice_id IS NOT NULL),
   i.invoice_id, l.line_no
 
+-- name: waiting_deliveries
+-- Deliveries that only a person can end: refused, of unknown outcome after all attempts, or behind
+-- a connection or a document that waits for a person.
+SELECT d.delivery_id, d.ledger, c.billing_company, d.invoice_number, d.document_type,
+    d.account_name, d.currency, d.total, d.state, d.code, d.message, d.fix, d.attempts,
+    coalesce(d.settled_at, d.queued_at) AS since, coalesce(w.waits_for, '') AS waits_for,
+    coalesce(w.why, '') AS why, coalesce(w.message, '') AS why_message
+FROM arg_sync.console_delivery d
+LEFT JOIN arg_sync.console_connection c USING (ledger)
+LEFT JOIN arg_sync.console_delivery_wait w ON w.delivery_id = d.delivery_id AND w.needs_person
+WHERE (d.state = 'refused' OR d.state = 'unknown' OR w.delivery_id IS NOT NULL)
+  AND c.billing_company = ANY(CAST(:companies AS text[]))
+ORDER BY d.state <> 'refused', since, d.delivery_id LIMIT :most
+
+-- name: price_impact
+-- Changes of rates that lines on documents have not taken yet.
+SELECT min(billing_company) AS billing_company, requirement_id, time_type, effective_from, currency,
+    count(DISTINCT document_id) AS documents, count(*) AS lines,
+    sum(old_amount) AS old, sum(new_amount) AS new, sum(new_amount - old_amount) AS net
+FROM fee_realizer.console_price_impact WHERE billing_company = ANY(CAST(:companies AS text[]))
+GROUP BY requirement_id, time_type, effective_from, currency
+ORDER BY requirement_id, time_type, effective_from LIMIT :most
+
+-- name: inbox_counts
+-- How much waits for a person, by kind. :everywhere also counts what belongs to no company.
+SELECT
+  (SELECT count(*) FROM fee_realizer.console_held_document
+   WHERE billing_company = ANY(CAST(:companies AS text[]))
+     OR CAST(:everywhere AS boolean) AND billing_company = '') AS held,
+  CASE WHEN CAST(:everywhere AS boolean) THEN
+    (SELECT count(*) FROM fee_realizer.console_dead_letter WHERE state = 'open')
+    + (SELECT count(*) FROM scheduler.console_dead_letter WHERE state = 'open')
+    + (SELECT count(*) FROM invoicer.console_dead_letter WHERE state = 'open')
+    + (SELECT count(*) FROM arg_sync.console_dead_letter WHERE state = 'open')
+    ELSE 0 END AS dead_letters,
+  CASE WHEN CAST(:everywhere AS boolean) THEN
+    (SELECT count(*) FROM fee_realizer.console_stopped_partition)
+    + (SELECT count(*) FROM scheduler.console_stopped_partition)
+    + (SELECT count(*) FROM invoicer.console_stopped_partition)
+    + (SELECT count(*) FROM arg_sync.console_stopped_partition)
+    ELSE 0 END AS stopped,
+  (SELECT count(*) FROM arg_sync.console_delivery d JOIN arg_sync.console_connection c USING (ledger)
+   WHERE c.billing_company = ANY(CAST(:companies AS text[]))
+     AND (d.state IN ('refused', 'unknown') OR EXISTS (
+       SELECT FROM arg_sync.console_delivery_wait w
+       WHERE w.delivery_id = d.delivery_id AND w.needs_person))) AS deliveries,
+  (SELECT count(*) FROM arg_sync.console_mail WHERE state IN ('refused', 'unknown')
+     AND billing_company = ANY(CAST(:companies AS text[]))) AS mails,
+  (SELECT count(*) FROM arg_sync.console_open_drift JOIN arg_sync.console_connection c USING (ledger)
+   WHERE c.billing_company = ANY(CAST(:companies AS text[]))) AS drifts,
+  (SELECT count(*) FROM invoicer.console_parked_debtor p JOIN invoicer.console_batch b
+     USING (batch_id)
+   WHERE p.billed_in_batch IS NULL AND b.billing_company = ANY(CAST(:companies AS text[])))
+     AS parked,
+  (SELECT count(*) FROM (
+     SELECT DISTINCT requirement_id, time_type, effective_from
+     FROM fee_realizer.console_price_impact
+     WHERE billing_company = ANY(CAST(:companies AS text[]))) i) AS price_impact
+
 -- name: oldest_undelivered
 -- What is not delivered to each ledger, and not sent by each billing company: how many documents,
 -- and the oldest of them.

@@ -3,6 +3,7 @@ confirmed it.
 """
 
 from services.console.queries.snapshot import ReadConnection, Row, fetch
+from shared.errors import Refused
 
 
 async def rates(connection: ReadConnection, requirement_id: str, limit: int) -> list[Row]:
@@ -29,6 +30,20 @@ async def rates(connection: ReadConnection, requirement_id: str, limit: int) -> 
     return [
         row | {"confirmed": [one for one in confirmations if _confirms(one, row)]} for row in rows
     ]
+
+
+async def company_of_requirement(connection: ReadConnection, requirement_id: str) -> str:
+    """The billing company of a requirement. Refused if it is unknown."""
+    found = await fetch(
+        connection,
+        "SELECT billing_company FROM fee_realizer.console_requirement WHERE requirement_id = :id",
+        id=requirement_id,
+    )
+    if not found:
+        raise Refused(
+            "unknown_requirement", f"no requirement {requirement_id} is known", "check its id"
+        )
+    return str(found[0]["billing_company"])
 
 
 def _confirms(confirmation: Row, version: Row) -> bool:

@@ -37,9 +37,9 @@ from shared import telemetry
 from shared.errors import Refused, Unavailable
 from shared.settings import OPEN, settings
 
-SCREENS: tuple[Any, ...] = (batches, generate, invoices, monitoring)
+SCREENS: tuple[Any, ...] = (batches, generate, invoices, pay_lines, inbox, monitoring)
 """The screens of the navigation, in its order; each is a module with `SCREEN` and `router`."""
-OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits)
+OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits, why)
 NOT_FOUND_CODES = ("unknown_", "ambiguous_")
 FORBIDDEN_CODES = ("no_role", "other_billing_company", "not_permitted", "form_expired")
 

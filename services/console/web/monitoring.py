@@ -42,7 +42,7 @@ async def monitoring(page: OpenPage) -> HTMLResponse:
         return page.show("monitoring/page.html", "live", **values)
     async with page.snapshot() as connection:
         certificate = [
-            {"billing_company": company, **row, "unexplained": len(row["unexplained"])}
+            {"billing_company": company, **row}
             for company in page.companies
             for row in await gap_certificate(connection, company)
         ]

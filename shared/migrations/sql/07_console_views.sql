@@ -170,6 +170,11 @@ CREATE VIEW fee_realizer.console_bill_rate AS
 CREATE VIEW fee_realizer.console_rate_confirmation AS
   SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at
       FROM fee_realizer.rate_confirmation;
+-- Lines on documents whose price differs from the rate in force, which someone may confirm.
+CREATE VIEW fee_realizer.console_price_impact AS
+  SELECT billing_company, document_id, requirement_id, time_type, effective_from, currency, unit,
+      quantity, old_amount, new_amount
+  FROM fee_realizer.rate_impact WHERE requirement_id <> '' AND document_kind = 'timesheet';
 -- Documents that wait to be priced again, and assignments whose occurrences are not made yet as
 -- they were last set.
 CREATE VIEW fee_realizer.console_pricing_queue AS
