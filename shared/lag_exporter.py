@@ -79,7 +79,7 @@ class LagExporter:
         """Disconnect."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, asyncio.CancelledError):
                 await reader.__aexit__()
 
     async def _refresh(self) -> None:
@@ -91,7 +91,10 @@ class LagExporter:
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     await self._read()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                # aiokafka 0.14 lets the cancellation of a task of its own out when Kafka is slow.
+                if _is_cancelled():
+                    raise
                 failure, pause = f"the lag cannot be read from Kafka: {short(error)}", RETRY_SECONDS
                 export(())
                 self._history.add(time.time(), (), {})
@@ -134,6 +137,12 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait for a signal."""
         await self._over.wait()
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task itself is asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _answer(send: Any, status: int, text: str, kind: bytes = PLAIN) -> None:

@@ -25,10 +25,13 @@ from services.console.web import (
     credits,
     downloads,
     generate,
+    inbox,
     invoices,
     monitoring,
+    pay_lines,
     search,
     signing_in,
+    why,
 )
 from services.console.web.pages import ENVIRONMENT, FOLDER, SEE_OTHER, Console, SignInNeeded
 from services.console.web.protection import Protection
