@@ -33,7 +33,7 @@ from shared.settings import settings
 NAME = "lag_exporter"
 READ_SECONDS = 8.0
 """Less than the 10 s after which Prometheus gives up a scrape by default."""
-RETRY_SECONDS = 0.5
+RETRY_SECONDS = 2.0
 SERIES = ("kafka_consumergroup_lag", "kafka_consumergroup_lag_seconds")
 OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
 PLAIN, JSON = b"text/plain; charset=utf-8", b"application/json"
@@ -54,7 +54,7 @@ class LagExporter:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         path = scope["path"].rstrip("/")
-        if path in ("/metrics", "/lag", "/readyz"):
+        if path in ("/metrics", "/lag", "/readyz") and self._is_new:
             await self._refresh()
         if path == "/metrics":
             await self._metrics(scope, receive, send)
@@ -69,11 +69,16 @@ class LagExporter:
         else:
             await _answer(send, NOT_FOUND, "see /metrics, /lag, /healthz and /readyz")
 
+    @property
+    def _is_new(self) -> bool:
+        """Whether nothing is read yet: then a page waits for the first reading."""
+        return self._next_at == 0.0
+
     async def read_on(self) -> None:
-        """Read the lag again and again, so that the history has no hole when nobody asks."""
+        """Read the lag again and again: a page shows the last reading and does not wait."""
         while True:
             await self._refresh()
-            await asyncio.sleep(settings().sweep_seconds)
+            await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -83,7 +88,7 @@ class LagExporter:
                 await reader.__aexit__()
 
     async def _refresh(self) -> None:
-        """Read the lag again unless it is new enough; requests at the same time share it."""
+        """Read the lag unless it is new enough; who asks at the same time shares it."""
         async with self._turn:
             if time.monotonic() < self._next_at:
                 return
@@ -95,7 +100,8 @@ class LagExporter:
                 # aiokafka 0.14 lets the cancellation of a task of its own out when Kafka is slow.
                 if _is_cancelled():
                     raise
-                failure, pause = f"the lag cannot be read from Kafka: {short(error)}", RETRY_SECONDS
+                why = f"no answer within {READ_SECONDS:g} s" if _is_late(error) else short(error)
+                failure, pause = f"the lag cannot be read from Kafka: {why}", RETRY_SECONDS
                 export(())
                 self._history.add(time.time(), (), {})
                 await self.close()
@@ -137,6 +143,10 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait for a signal."""
         await self._over.wait()
+
+
+def _is_late(error: BaseException) -> bool:
+    return isinstance(error, TimeoutError | asyncio.CancelledError)
 
 
 def _is_cancelled() -> bool:

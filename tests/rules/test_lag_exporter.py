@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from shared.lag_exporter import LagExporter
-from tests.conftest import Configure
 
 
 class Broken(LagExporter):
@@ -37,17 +36,16 @@ async def page(exporter: LagExporter, path: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("error", [OSError("gone"), TimeoutError(), asyncio.CancelledError()])
 async def test_a_reading_that_fails_is_a_gap_and_the_next_one_comes(
-    configure: Configure, error: BaseException
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """aiokafka may let out that it cancelled a task of its own: the exporter goes on with its
     history, and ends only when it is asked to.
     """
-    configure(sweep_seconds=0.01)
+    monkeypatch.setattr("shared.lag_exporter.RETRY_SECONDS", 0.01)
     exporter = Broken(error)
     reading = asyncio.create_task(exporter.read_on())
-    await asyncio.sleep(0.05)
-    exporter._next_at = 0
-    await asyncio.sleep(0.05)
+    while exporter.readings < 3 and not reading.done():
+        await asyncio.sleep(0.01)
     assert exporter.readings > 1 and not reading.done()
     status, text = await page(exporter, "/lag")
     found = json.loads(text)

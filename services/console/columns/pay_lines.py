@@ -30,3 +30,16 @@ ALSO_IN_FILES = [
     Column("held_until"),
 ]
 """What a CSV file has besides."""
+FIRST = (
+    "pay_line_id",
+    "status",
+    "account_name",
+    "document_id",
+    "amount",
+    "currency",
+    "quantity",
+    "unit_price",
+    "service",
+)
+ON_A_PAGE = sorted(LINES, key=lambda column: (*FIRST, column.field).index(column.field))
+"""The same columns with those first that are needed to choose a line: a page is scrolled."""

@@ -6,17 +6,20 @@ and the id of a page). What has not happened yet is a step, too, with the reason
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from services.console.queries.amounts import with_money
+from services.console.queries.amounts import at_minor_unit, with_money
 from services.console.queries.explanations import explain_pay_line
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.money import plain
+from shared.render.printed import UNITS
 from shared.stored import as_json
 
 DONE, WAITS, UNDONE = "done", "waits", "refused"
 MOST = 100
+STAMPS = ("submitted", "approved", "released", "interpreted", "reviewed")
 LEDGER_STATES = {"posted": DONE, "refused": UNDONE, "unknown": UNDONE}
 MAIL_STATES = {"sent": DONE, "refused": UNDONE, "unknown": UNDONE}
 
@@ -70,8 +73,10 @@ def _amount(found: Row) -> Step:
         facts.append(("tax", f"{place['tax_code']} {place['tax_rate']} %, {tax}"))
     for each in place.get("allowances", ()):
         facts.append((each["name"], f"{Decimal(each['amount']):,f} {line['currency']}"))
-    quantity = f"{line['quantity']:,f} {line['unit']}"
-    says = f"{quantity} × {line['unit_price']:,f} = {line['amount']:,f} {line['currency']}"
+    unit, currency = UNITS.get(line["unit"], line["unit"]), line["currency"]
+    quantity = f"{line['quantity']:,f} {unit}"
+    price = f"{at_minor_unit(line['unit_price'], currency):,f}"
+    says = f"{quantity} × {price} = {line['amount']:,f} {currency}"
     if found["derivation"] and found["derivation"].get("formula"):
         facts.insert(0, ("formula", found["derivation"]["formula"]))
     return Step("Amount", says, facts=tuple(facts))
@@ -83,7 +88,7 @@ def _own_words(found: Row) -> list[tuple[str, Any]]:
     return [
         (name, value)
         for name, value in derivation.items()
-        if name not in ("formula", "rate") and not isinstance(value, dict | list)
+        if name not in ("formula", "rate") and value and not isinstance(value, dict | list)
     ]
 
 
@@ -100,7 +105,8 @@ def _price(found: Row) -> list[Step]:
     return [
         Step(
             "Price",
-            f"{line['unit_price']:,f} {line['currency']} a {line['unit']}: rate version"
+            f"{at_minor_unit(line['unit_price'], line['currency']):,f} {line['currency']} per"
+            f" {UNITS.get(line['unit'], line['unit']).removesuffix('s')}: rate version"
             f" {rate['rate_version']}",
             who=by or "",
             link=("requirement", found["requirement_id"]) if found["requirement_id"] else None,
@@ -182,18 +188,20 @@ def _hours(found: Row, body: Mapping[str, Any]) -> Step:
 
 
 def _approval(body: Mapping[str, Any]) -> list[Step]:
+    """Who approved the timesheet and when, with the other stamps of its workflow."""
     workflow = body.get("workflow")
     if workflow is None:
         return [Step("Approval", "imported without a workflow: it counts as approved")]
-    steps = []
-    for name in ("reviewed", "interpreted", "released", "approved", "submitted"):
-        at = workflow.get(f"{name}_at")
-        if at is not None:
-            who = str(workflow.get(f"{name}_by") or "")
-            steps.append(Step(name.capitalize(), f"{name} in the ATS", who=who, at=at))
-    if not any(step.title == "Approved" for step in steps):
-        steps.insert(0, Step("Approval", "not approved", WAITS))
-    return steps
+    stamps = {
+        name: datetime.fromisoformat(str(workflow[f"{name}_at"]).replace("Z", "+00:00"))
+        for name in STAMPS
+        if workflow.get(f"{name}_at") is not None
+    }
+    facts = tuple((name, f"{at:%Y-%m-%d %H:%M}") for name, at in stamps.items())
+    if "approved" not in stamps:
+        return [Step("Approval", "not approved yet", WAITS, facts=facts)]
+    who = str(workflow.get("approved_by") or "")
+    return [Step("Approval", "approved in the ATS", DONE, who, stamps["approved"], facts=facts)]
 
 
 async def _hold(connection: ReadConnection, document: Row) -> list[Step]:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from services.console.columns.batches import line_cells
 from services.console.columns.csv import csv_records
-from services.console.columns.pay_lines import ALSO_IN_FILES, LINES
+from services.console.columns.pay_lines import ALSO_IN_FILES, LINES, ON_A_PAGE
 from services.console.queries import pay_lines as queries
 from services.console.queries.companies import companies_today
 from services.console.queries.pay_lines import OPEN_STATUSES, SORTS, STATUSES, LineFilter
@@ -47,7 +47,7 @@ async def list_lines(page: OpenPage) -> HTMLResponse:
     return page.show(
         "pay_lines/list.html",
         rows=[line_cells(row) for row in rows],
-        columns=LINES,
+        columns=ON_A_PAGE,
         links=_links(page),
         totals=totals,
         given=given,

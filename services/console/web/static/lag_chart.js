@@ -20,15 +20,21 @@
       width: width, height: HEIGHT,
       scales: { records: { range: fromZero }, seconds: { range: fromZero },
         rate: { range: fromZero } },
-      axes: [axis,
+      axes: [Object.assign({ values: clock }, axis),
         Object.assign({ scale: "records", label: "records", size: 70 }, axis),
         Object.assign({ scale: "rate", label: "records / s", side: 1, size: 60 }, axis)],
-      series: [{ label: "time" },
+      series: [{ label: "UTC", value: (self, at) => at ? clock(self, [at, at + 1])[0] : "" },
         line("to read (records)", "records", colour("--chart-1")),
         line("oldest (s)", "seconds", colour("--chart-2"), [2, 3]),
         line("in / s", "rate", colour("--chart-3"), [8, 4]),
         line("out / s", "rate", colour("--chart-4"), [8, 2, 2, 2])],
     };
+  }
+
+  // UTC, as all times of this page; with seconds while the chart is short.
+  function clock(self, splits) {
+    const shown = splits.length > 1 && splits[1] - splits[0] < 60 ? 19 : 16;
+    return splits.map((at) => new Date(at * 1000).toISOString().slice(11, shown));
   }
 
   function fromZero(self, low, high) {
@@ -38,7 +44,11 @@
   function show(found) {
     const history = found.history;
     const data = [found.times, history.behind, history.seconds, history.in, history.out];
+    if (found.times.length === 0) {
+      return;
+    }
     if (chart === null) {
+      place.replaceChildren();
       chart = new uPlot(options(place.clientWidth), data, place);
       place.dataset.ready = "yes";
     } else {
