@@ -4,10 +4,10 @@
 the same) on `BACKOFFICE_HTTP_PORT`. It is no member of a group and needs no database. A worker
 cannot do this: its lag would vanish with it, just when it is needed.
 
-Kafka is asked once in `BACKOFFICE_SWEEP_SECONDS`, whoever asks for how many pages meanwhile. The
-readings of the last hour stay in memory: `/lag` has them as JSON, `?points=N` with at most N points
-of each group, `?group=NAME` of one group. While Kafka does not answer there are no series and the
-history has a gap, because a lag of before would look like one of now.
+Kafka is asked once in `BACKOFFICE_SWEEP_SECONDS`, however many pages are asked for. The readings
+of the last hour stay in memory: `/lag` has them as JSON, `?points=N` with at most N points of each
+group, `?group=NAME` of one group. While Kafka does not answer there are no series and the history
+has a gap, because a lag of before would look like one of now.
 """
 
 import asyncio

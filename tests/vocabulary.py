@@ -210,7 +210,7 @@ class Allowed:
 ALLOWED: tuple[Allowed, ...] = (
     Allowed("services/console/importing/cells.py", "letters", "letters and digits of a code"),
     Allowed("shared/sql.py", "sentence", "a sentence of prose, not a message"),
-    Allowed("services/console/cli/rates.py", "books", "the column of rate books, a JSON key"),
+    Allowed("services/console/columns/rates.py", "books", "the column of rate books, a JSON key"),
     Allowed("tests/test_vocabulary.py", "hears", "the text of a finding, which a test compares"),
 )
 """`word` is the identifier, or the text that a phrase matched in lower case."""

@@ -162,7 +162,7 @@ async def test_the_exporter_shows_a_stopped_worker_and_an_hour(
 ) -> None:
     """A member of the group reads on and goes: within 10 s its lag is shown, and no member.
 
-    Nobody asked meanwhile, and yet the history has the time before. After a restart the exporter
+    The history has the time before, although no page was asked for. After a restart the exporter
     says since when it knows. It answers to loopback only, as the pages of workers do.
     """
     name = "billto-changed"

@@ -53,7 +53,7 @@ def test_a_dead_letter_is_counted_shown_and_discarded(tab: Page, office: Office)
 
 
 def test_a_held_document_is_priced_again_when_its_cause_is_gone(tab: Page, office: Office) -> None:
-    """A week of a requirement that nobody knows is held; once it is known the button leads to its
+    """A week of an unknown requirement is held; once it is known the button leads to its
     line. What it waits for is said.
     """
     entries = builders.days(requirement_id="R-late")

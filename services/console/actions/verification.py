@@ -1,6 +1,6 @@
 """One run of the checks of the data at a time, for a process that stays.
 
-It runs on while nobody looks; who comes later sees how it is, or the last report.
+It runs on when the page is left; the page shows later how it is, or the last report.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What waits for a person: everything that goes on only after somebody decided or fixed it."""
+"""What waits for a person: everything that goes on only after a decision or a fix."""
 
 from collections.abc import Sequence
 

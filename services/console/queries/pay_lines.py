@@ -71,7 +71,7 @@ CONDITIONS = {
     "reason": "strpos(lower({reason}), lower(:reason)) > 0",
     "lines": "p.pay_line_id = ANY(CAST(:lines AS bigint[]))",
 }
-"""A condition for each filter; only those of filters that are given stand in a query."""
+"""A condition for each filter; a query has only those of filters that are given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -384,14 +384,16 @@ SELECT
     + (SELECT count(*) FROM invoicer.console_stopped_partition)
     + (SELECT count(*) FROM arg_sync.console_stopped_partition)
     ELSE 0 END AS stopped,
-  (SELECT count(*) FROM arg_sync.console_delivery d JOIN arg_sync.console_connection c USING (ledger)
+  (SELECT count(*) FROM arg_sync.console_delivery d
+   JOIN arg_sync.console_connection c USING (ledger)
    WHERE c.billing_company = ANY(CAST(:companies AS text[]))
      AND (d.state IN ('refused', 'unknown') OR EXISTS (
        SELECT FROM arg_sync.console_delivery_wait w
        WHERE w.delivery_id = d.delivery_id AND w.needs_person))) AS deliveries,
   (SELECT count(*) FROM arg_sync.console_mail WHERE state IN ('refused', 'unknown')
      AND billing_company = ANY(CAST(:companies AS text[]))) AS mails,
-  (SELECT count(*) FROM arg_sync.console_open_drift JOIN arg_sync.console_connection c USING (ledger)
+  (SELECT count(*) FROM arg_sync.console_open_drift
+   JOIN arg_sync.console_connection c USING (ledger)
    WHERE c.billing_company = ANY(CAST(:companies AS text[]))) AS drifts,
   (SELECT count(*) FROM invoicer.console_parked_debtor p JOIN invoicer.console_batch b
      USING (batch_id)

@@ -269,7 +269,7 @@ def _field(row: Mapping[str, Any], name: str) -> str:
 
 
 def _key(name: str, fields: Mapping[str, Any]) -> str:
-    """What a button of a row is known by, so that a refusal stands beside it."""
+    """What a button of a row is known by, so that its refusal is shown beside it."""
     own = [f"{key}={fields[key]}" for key in sorted(_names(name)) if key in fields]
     return " ".join([name, *own])
 
