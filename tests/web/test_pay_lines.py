@@ -80,7 +80,8 @@ def test_why_leads_from_the_hours_to_the_invoice_by_keyboard(tab: Page, office: 
 
 def test_a_refused_change_stands_beside_its_form(tab: Page, office: Office) -> None:
     """console 2: what is wrong and how to fix it, with what was typed; the right value passes."""
-    line = line_of(office, office.add_week("acme", worker_id="w-edit"))
+    sheet = office.add_week("acme", worker_id="w-edit")
+    line = line_of(office, sheet)
     tab.goto(f"{office.address}/pay-lines/{line}")
     tab.get_by_label("to", exact=True).fill("forty")
     tab.get_by_label("Reason").fill("agreed by phone")
@@ -89,7 +90,9 @@ def test_a_refused_change_stands_beside_its_form(tab: Page, office: Office) -> N
     expect(tab.get_by_label("to", exact=True)).to_have_value("forty")
     tab.get_by_label("to", exact=True).fill("38")
     tab.get_by_role("button", name="Change").click()
-    expect(tab.get_by_role("heading", name="Why 1,900.00 USD?")).to_be_visible()
+    expect(tab.get_by_role("heading", name=f"Timesheet {sheet}")).to_be_visible()
+    expect(tab.get_by_role("link", name="1,900.00")).to_be_visible()
+    expect(tab.locator("main")).to_contain_text("agreed by phone")
 
 
 def test_the_file_has_what_is_filtered_and_no_formula(tab: Page, office: Office) -> None:

@@ -74,7 +74,7 @@ def _amount(found: Row) -> Step:
     for each in place.get("allowances", ()):
         facts.append((each["name"], f"{Decimal(each['amount']):,f} {line['currency']}"))
     unit, currency = UNITS.get(line["unit"], line["unit"]), line["currency"]
-    quantity = f"{line['quantity']:,f} {unit}"
+    quantity = f"{line['quantity']:,f} {unit.removesuffix('s') if line['quantity'] == 1 else unit}"
     price = f"{at_minor_unit(line['unit_price'], currency):,f}"
     says = f"{quantity} × {price} = {line['amount']:,f} {currency}"
     if found["derivation"] and found["derivation"].get("formula"):

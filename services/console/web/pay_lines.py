@@ -167,7 +167,8 @@ async def edit(
         return await line_page(page, pay_line_id, outcome, typed)
     if not outcome.accepted:
         return page.to_command(outcome, then=page.link(f"/pay-lines/{pay_line_id}"))
-    return page.redirect(f"/pay-lines/{pay_line_id}")
+    # The line is realized again and has another id.
+    return page.redirect(f"/documents/{outcome.details['document_id']}")
 
 
 def _confirmation(
