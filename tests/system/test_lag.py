@@ -9,12 +9,14 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from services.console.queries import worker_pages
 from shared.broker.security import kafka_access
 from shared.broker.topics import full_name, group_name
 from shared.consumer.lag import GroupLag, LagReader, export, groups_of, lag_of
 from shared.settings import settings
 from shared.stack.workers import LAG_EXPORTER
 from shared.telemetry import REGISTRY
+from tests.conftest import Configure
 from tests.running import running, until
 
 
@@ -158,7 +160,7 @@ async def test_the_exporter_shows_every_group_without_any_worker(
 
 
 async def test_the_exporter_shows_a_stopped_worker_and_an_hour(
-    stack: dict[str, str], topics: str, tmp_path: Path
+    stack: dict[str, str], topics: str, tmp_path: Path, configure: Configure
 ) -> None:
     """A member of the group reads on and goes: within 10 s its lag is shown, and no member.
 
@@ -188,6 +190,11 @@ async def test_the_exporter_shows_a_stopped_worker_and_an_hour(
             await producer.send_and_wait(topic, b"y", b"k")
         found = await until("no member, two records", lambda: row(members=0, behind=2))
         assert time.monotonic() - stopped < 10
+        configure(worker_pages=f"lag_exporter=127.0.0.1:{one.port}")
+        seen = await worker_pages.lag(10, group)
+        assert seen["groups"][0]["behind"] == 2 and len(seen["times"]) <= 10
+        (process,) = await worker_pages.workers()
+        assert (process["name"], process["state"]) == ("lag_exporter", "ready")
         (now,) = found["groups"]
         assert now["topic"] == topic and 0 < now["seconds"] < 60
         assert found["known_since"] == before["known_since"] <= before["at"] < found["at"]
