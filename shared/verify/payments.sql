@@ -53,7 +53,7 @@ FROM line v JOIN paid m USING (invoice_id, line_no) JOIN invoicer.invoice i USIN
 WHERE m.paid NOT BETWEEN least(v.value, 0) AND greatest(v.value, 0)
 
 -- name: document_balances
--- the balance of a document with received payments is that of its lines; they alone never overpay it
+-- the balance of a document with received payments is that of its lines, and they never overpay it
 WITH line AS (
   SELECT invoice_id, sum(balance) AS balance FROM invoicer.billing_record
   WHERE invoice_id IN (SELECT invoice_id FROM invoicer.payment_line) GROUP BY 1),
