@@ -55,6 +55,16 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("no_account_name", "error", "line", {"lines": {"no_account_name": {"office-9": 3}}}),
     ("unknown_node", "error", "line", {"lines": {"unknown_node": {"office-7": 2}}}),
     ("no_tax_rate", "error", "line", {"lines": {"no_tax_rate": {"VAT": 4}}}),
+    (
+        "two_invoice_options",
+        "error",
+        "debtor",
+        {"counts": {"two_invoice_options": CountedIds(1, ("Mercy (US, again)",))}},
+    ),
+    *(
+        (code, "error", "line", {"counts": {code: CountedIds(2, ("17", "18"))}})
+        for code in ("option_does_not_fit", "no_invoice_option", "not_visible")
+    ),
     ("seller_details_missing", "warning", "billing_company", {"company": BillingCompany("acme")}),
     (
         "number_outgrows_width",
