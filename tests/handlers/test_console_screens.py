@@ -20,9 +20,9 @@ async def test_the_way_of_an_invoiced_amount(read: Read, insert: Insert) -> None
     ids = await insert(sample_data)
     found = await read(lambda connection: why(connection, ids["invoiced"]))
     assert found.amount.says == "40 hours × 50.00 = 2,000.00 USD"
-    assert dict(found.amount.facts)["tax"] == "VAT 8.8750 %, 177.50 USD"
+    assert dict(found.amount.facts)["tax"] == "VAT 8.875 %, 177.50 USD"
     assert [step.title for step in found.before] == ["Price", "Realization"]
-    assert found.before[0].link == ("requirement", "R-1")
+    assert found.before[0].link == ("requirement", "REQ-1")
     after = {step.title: step for step in found.after}
     assert list(after) == ["Debtor", "Batch", "Invoice", "Credited", "Delivery", "Balance"]
     assert after["Invoice"].link == ("invoice", "INV-000007") and after["Invoice"].at is not None

@@ -145,7 +145,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def office(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def office(browser: Browser, server_folder: Path) -> Iterator[Office]:
     """A stack with the web console, on a day in April 2026, with two billing companies."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA", "DATABASE_URL", "WORKERS", "TOPIC_PREFIX"):
@@ -154,7 +154,7 @@ def office(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for name, value in given.items():
             patch.setenv(f"BACKOFFICE_{name}", value)
         settings.cache_clear()
-        with running_stack(tmp_path_factory.mktemp("web") / "data", WITH_CONSOLE) as stack:
+        with running_stack(server_folder / "web", WITH_CONSOLE) as stack:
             (web,) = (each for each in stack.workers if each.service == WEB_CONSOLE)
             address = f"http://127.0.0.1:{web.port}"
             made = Office(address, stack.database_url, stack.kafka_access, stack.data)

@@ -216,7 +216,7 @@ async def _hold(connection: ReadConnection, document: Row) -> list[Step]:
     return [
         Step(
             "On hold",
-            "; ".join(filter(None, (row["code"], row["reason"]))) or "on hold",
+            row["reason"] or row["code"] or "on hold",
             WAITS,
             row["actor"],
             row["snoozed_at"],
