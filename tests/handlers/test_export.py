@@ -15,11 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.console.actions.commands import new_command
 from services.console.importing.catalog import read_catalog
 from services.console.importing.csv_rows import Problems
-from services.console.importing.export import DEBTOR_TERMS, SETTINGS, write_export
+from services.console.importing.export import DEBTOR_TERMS, PAYMENTS, SETTINGS, write_export
 from services.console.importing.opening import (
     LINES,
     NUMBERS,
-    PAYMENTS,
     commands_of,
     documents_of,
     read_opening_lines,

@@ -341,8 +341,9 @@ async def test_msp_8_the_payer_is_asked_for(biller: Biller) -> None:
 async def test_msp_8_a_connected_ledger_owns_the_payments(biller: Biller) -> None:
     """msp 8: by hand is refused (`ledger_owns_payments`) unless the command says so."""
     await biller.rows(
-        "INSERT INTO arg_sync.connection (ledger, billing_company, kind, settings, state)"
-        " VALUES ('gl-us', :company, 'xero', '{}', 'connected')",
+        "INSERT INTO arg_sync.connection (ledger, billing_company, kind, settings, auto_sync,"
+        " state, actor, connected_at) VALUES ('gl-us', :company, 'xero', '{}', true, 'connected',"
+        " 'pat', now())",
         company=COMPANY,
     )
     assert code(await pay(biller, "4711", "50.00")) == "ledger_owns_payments"
