@@ -141,3 +141,41 @@ async def test_a_closed_requirement_does_not_block_its_last_timesheets(ready: Re
         row.closed
         for row in await ready.select("SELECT closed FROM fee_realizer.console_requirement")
     ] == [True]
+
+
+async def test_a_held_timesheet_belongs_to_the_company_of_its_revision_in_force(
+    ready: Realizer,
+) -> None:
+    """What waits is shown to the company that it belongs to now.
+
+    Found by a random history: an older revision that came late named a requirement of another
+    company, and the held timesheet was shown to that one.
+    """
+    waiting = STAMPS | {"approved_at": None}
+    await ready.consume(
+        command("set-billing-company", billing_company="a-company", gate="approved"),
+        requirement("REQ-A", billing_company="a-company"),
+        timesheet(revision=2, workflow=waiting),
+        timesheet(revision=1, entries=days("8", requirement_id="REQ-A"), workflow=STAMPS),
+    )
+    assert await _waits(ready) == ({COMPANY}, {("REQ-1", COMPANY)}, [COMPANY])
+    await ready.consume(requirement(revision=9, billing_company="a-company"))
+    assert await _waits(ready) == ({"a-company"}, {("REQ-1", "a-company")}, [COMPANY, "a-company"])
+    await ready.consume(requirement(revision=10, billing_company="a-company", reference="R-1"))
+    assert (await _waits(ready))[2] == [COMPANY, "a-company"], "nothing changed of what waits"
+
+
+async def _waits(ready: Realizer) -> tuple[set[str], set[tuple[str, str]], list[str]]:
+    """The company of the held document, requirement and company of the week, and of each hold."""
+    documents = await ready.select("SELECT billing_company FROM fee_realizer.held_document")
+    weeks = await ready.select(
+        "SELECT requirement_id, billing_company FROM fee_realizer.held_timesheet"
+    )
+    holds = await ready.select(
+        "SELECT billing_company FROM fee_realizer.hold_event ORDER BY hold_no, held_at"
+    )
+    return (
+        {row.billing_company for row in documents},
+        {(row.requirement_id, row.billing_company) for row in weeks},
+        [row.billing_company for row in holds],
+    )

@@ -275,8 +275,9 @@ CREATE TABLE fee_realizer.worker (
   source_id text NOT NULL
 );
 
--- Every hold of a document, every further revision that came under it, and its end: the head row
--- has the last one only. Reports as of a day count by `held_on`, so nothing here ever changes.
+-- Every hold of a document, what changed of its company, date and hours while it waited, and its
+-- end: the head row has the last one only. Reports as of a day count by `held_on`, so nothing here
+-- ever changes.
 CREATE TABLE fee_realizer.hold_event (
   document_kind text NOT NULL,
   document_id text NOT NULL,
@@ -451,12 +452,14 @@ CREATE VIEW fee_realizer.company_code AS
   FROM fee_realizer.billing_company c CROSS JOIN fee_realizer.catalog_item i
   WHERE c.known AND i.known;
 
+-- The company is that of the revision in force: an earlier revision may have named another's
+-- requirement.
 CREATE VIEW fee_realizer.held_document AS
   SELECT d.document_kind, d.document_id, d.source_id, d.revision, d.realization_no, d.hold_code,
     d.hold_message, d.held_since,
-    coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r
-              WHERE r.requirement_id = ANY(d.requirement_ids)), d.company_ids[1], '')
-      AS billing_company
+    coalesce((SELECT h.billing_company FROM fee_realizer.hold_event h
+              WHERE h.document_kind = d.document_kind AND h.document_id = d.document_id
+              ORDER BY h.hold_no DESC, h.held_at DESC LIMIT 1), '') AS billing_company
   FROM fee_realizer.source_document d WHERE d.hold_code IS NOT NULL;
 
 CREATE VIEW fee_realizer.latest_realization AS
@@ -564,7 +567,7 @@ CREATE VIEW fee_realizer.timesheet_week AS
   CROSS JOIN LATERAL jsonb_array_elements(r.body -> 'entries') AS e(entry)
   WHERE d.document_kind = 'timesheet' AND d.requirement_ids = '{}';
 
--- Held timesheets, one row for each requirement that they name.
+-- Held timesheets, one row for each requirement that their revision in force names.
 CREATE VIEW fee_realizer.held_timesheet AS
   SELECT q.billing_company, q.office_id, q.requirement_id, d.document_id, d.hold_code,
     r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending
@@ -573,7 +576,9 @@ CREATE VIEW fee_realizer.held_timesheet AS
     SELECT s.body FROM fee_realizer.source_revision s
     WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
       AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
-  CROSS JOIN LATERAL unnest(d.requirement_ids) AS u(requirement_id)
+  CROSS JOIN LATERAL (
+    SELECT DISTINCT e.entry ->> 'requirement_id' AS requirement_id
+    FROM jsonb_array_elements(r.body -> 'entries') AS e(entry)) u
   CROSS JOIN LATERAL (
     SELECT s.* FROM fee_realizer.requirement s
     WHERE s.requirement_id = u.requirement_id OFFSET 0) q

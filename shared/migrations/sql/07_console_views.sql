@@ -138,7 +138,7 @@ CREATE VIEW fee_realizer.console_held_document AS
   SELECT document_kind, document_id, source_id, revision, hold_code, hold_message, held_since,
       billing_company
   FROM fee_realizer.held_document;
--- Holds of source documents, further revisions under them, and their ends: what waits, and since
+-- Holds of source documents, what changed of them meanwhile, and their ends: what waits, and since
 -- which day of its billing company.
 CREATE VIEW fee_realizer.console_hold_event AS
   SELECT document_kind, document_id, hold_no, hold_code, hold_message, held_at, billing_company,

@@ -194,7 +194,7 @@ def _price_one(job: PricingJob, facts: Facts, prior: PriorState, output: Pricing
         )
         transition, body = _outcome(job, state, UNEXPECTED_ERROR)
     _apply(job, transition, body, output)
-    if transition.hold_event is not None or (transition.hold and job.cause == NEW_REVISION):
+    if transition.hold is not None or transition.hold_event is not None:
         job.head.waiting = waiting(job.event, job.head.facts, facts)
 
 

@@ -1,5 +1,7 @@
 """What reports show of a source document that waits."""
 
+from collections.abc import Iterable
+
 from services.fee_realizer.sources.rules.facts import Facts
 from services.fee_realizer.sources.rules.occurrences import Occurrence
 from services.fee_realizer.sources.store.documents import NamedFacts, Waiting
@@ -25,10 +27,22 @@ def waiting(
 ) -> Waiting:
     """Return what reports show of a document: its company is known when all its requirements are.
 
-    The date of a retainer is the day of its approval, if it is given.
+    The date of a retainer is the day of its approval, if it is given. `named`: what all revisions
+    of the document name, in place of a revision in force that cannot be read.
     """
-    companies = [facts.requirement(each).billing_company for each in named.requirement_ids]
-    company = min(companies) if companies else min(named.company_ids, default="")
+    requirement_ids: Iterable[str] = ()
+    company_ids: Iterable[str] = ()
+    match event:
+        case TimesheetApproved():
+            requirement_ids = {entry.requirement_id for entry in event.entries}
+        case PlacementCreated() | RequirementChanged():
+            requirement_ids = {event.requirement_id}
+        case ChargeAdded() | Occurrence():
+            company_ids = {event.billing_company}
+        case None:
+            requirement_ids, company_ids = named.requirement_ids, named.company_ids
+    companies = [facts.requirement(each).billing_company for each in requirement_ids]
+    company = min(companies or company_ids, default="")
     known = facts.companies.get(company)
     today = clock.today_of(known.time_zone if known else "UTC")
     day, hours = None, None

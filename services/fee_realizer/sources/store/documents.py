@@ -74,7 +74,8 @@ class Waiting(NamedTuple):
 class DocumentHead:
     """The head row of a document, to be changed and written back. `stored`: the row exists.
 
-    `waiting`: what is held or released by this change, or comes under the hold as a new revision.
+    `waiting`: what is held or released by this change, or stays held. It is stored if it differs
+    from what was stored last: the company of a held document can change.
     """
 
     document_kind: str
@@ -333,6 +334,13 @@ _ADD_FACTS = f"""
 """
 _ADD_HOLDS = f"""
     INSERT INTO fee_realizer.hold_event ({", ".join(HOLD)}) SELECT * {_source("hold", HOLD)}
+      AND NOT EXISTS (
+        SELECT 1 FROM (
+          SELECT e.* FROM fee_realizer.hold_event e
+          WHERE e.document_kind = s.document_kind AND e.document_id = s.document_id
+          ORDER BY e.hold_no DESC, e.held_at DESC LIMIT 1) AS last
+        WHERE last.hold_no = s.hold_no AND last.billing_company = s.billing_company
+          AND (last.effective_date, last.hours) IS NOT DISTINCT FROM (s.effective_date, s.hours))
 """
 _ADD_REALIZATIONS = f"""
     INSERT INTO fee_realizer.realization ({", ".join(REALIZATION)})
