@@ -78,6 +78,22 @@ CHANGING = {
     "dead-letters discard",
     "consumers skip",
     "consumers resume",
+    "grouping set",
+    "invoices download",
+    "options set",
+    "options why",
+    "payments apply",
+    "payments apply-credit",
+    "payments import",
+    "payments record",
+    "payments refund",
+    "payments reverse",
+    "payments unapply",
+    "reminders hold",
+    "reminders release",
+    "reminders send",
+    "reminders set",
+    "reminders template",
 }
 """The commands that send an operator command, and so need an actor."""
 PROMISED = (

@@ -27,7 +27,8 @@ MAY: Mapping[str, str] = {
     " load-opening-documents set-opening-number set-debtor-terms sync-batch retry-delivery"
     " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
     " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
-    " record-refund set-reminders hold-reminders send-reminder",
+    " record-refund set-reminders hold-reminders send-reminder set-invoice-option"
+    " set-country-grouping",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"

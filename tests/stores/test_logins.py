@@ -60,6 +60,9 @@ CHANGED = {
     "fee_realizer.worker": WHOLE,
     "fee_realizer.source_document": WHOLE,
     "fee_realizer.pricing_queue": WHOLE,
+    "fee_realizer.engagement": WHOLE,
+    "fee_realizer.supplier": WHOLE,
+    "fee_realizer.placed_engagement": WHOLE,
     "fee_realizer.business_date": WHOLE,
     "invoicer.settled_document": WHOLE,
     "invoicer.billto_node": WHOLE,
@@ -67,6 +70,8 @@ CHANGED = {
     "invoicer.invoice_detail": "detail",  # of a forgotten worker
     "invoicer.time_group": WHOLE,
     "invoicer.snooze": WHOLE,
+    "invoicer.invoice_option": WHOLE,
+    "invoicer.country_grouping": WHOLE,
     "invoicer.person": WHOLE,
     "invoicer.program_key": WHOLE,
     "invoicer.number_series": "next_number last_date",

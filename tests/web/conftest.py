@@ -132,20 +132,28 @@ def executable() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A browser without a window."""
+def installed() -> str:
+    """The browser of this machine."""
     path = executable()
     if not path:
         pytest.skip("no browser is installed: apt-get install chromium")
+    return path
+
+
+@pytest.fixture
+def browser(installed: str) -> Iterator[Browser]:
+    """A browser without a window, for one test: Playwright leaves an event loop running in its
+    thread, in which no other test can run.
+    """
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        started = playwright.chromium.launch(executable_path=path, args=arguments)
+        started = playwright.chromium.launch(executable_path=installed, args=arguments)
         yield started
         started.close()
 
 
 @pytest.fixture(scope="session")
-def office(browser: Browser, server_folder: Path) -> Iterator[Office]:
+def office(installed: str, server_folder: Path) -> Iterator[Office]:
     """A stack with the web console, on a day in April 2026, with two billing companies."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA", "DATABASE_URL", "WORKERS", "TOPIC_PREFIX"):

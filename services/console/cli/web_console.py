@@ -23,7 +23,8 @@ SIGN_INS = [
 ]
 Result = TypeVar("Result")
 Person = Annotated[
-    str, option("Who signs in (default: the login name of this user).", metavar="PERSON")
+    str,
+    option("Who signs in (default: the login name of this user).", "--person", metavar="PERSON"),
 ]
 
 
