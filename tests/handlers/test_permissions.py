@@ -35,7 +35,7 @@ MAY: Mapping[str, str] = {
     " add-key rotate-key disable-key forget-worker rotate-ledger-key set-mail-account",
 }
 """Who may do what, by the roles of the field; written apart from the table of the product."""
-QUESTIONS = ["explain", "rates-impact", "list-batch-groups", "what-if"]
+QUESTIONS = ["explain", "explain-option", "rates-impact", "list-batch-groups", "what-if"]
 """What every role may: reading."""
 COMPANY, OTHER = "acme-us", "acme-eu"
 
