@@ -22,7 +22,7 @@ LINES = """
 SELECT p.document_kind, p.document_id, p.line_key, p.quantity, p.amount, p.billing_company,
     p.billto_node, p.currency, p.effective_date, p.week_ending,
        c.invoice_number AS corrects, o.correction, i.invoice_number AS number, l.tax_amount AS tax,
-           l.tax_rate AS rate
+           l.tax_rate AS rate, l.allowance_amount AS allowance
 FROM invoicer.pay_line p
 LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company
     AND o.pay_line_id = p.pay_line_id
@@ -34,6 +34,10 @@ INVOICES = """
 SELECT invoice_number, document_type, billing_company, account_name, currency, tax_regime,
     payment_terms, po_number, net, tax, total, line_count
 FROM invoicer.invoice"""
+ALLOWANCES = """
+SELECT i.invoice_number, a ->> 'name', CAST(a ->> 'rate' AS numeric),
+    CAST(a ->> 'base' AS numeric), CAST(a ->> 'amount' AS numeric)
+FROM invoicer.invoice i CROSS JOIN LATERAL jsonb_array_elements(i.allowances) a"""
 HOLDS = "SELECT document_kind, document_id, line_key, code, until_date FROM invoicer.snooze"
 
 
@@ -85,9 +89,11 @@ async def stored_facts(office: Office) -> BusinessFacts:
                 row.correction,
             )
         else:
-            facts.add("billed", row.number, *what, row.tax, row.rate)
+            facts.add("billed", row.number, *what, row.tax, row.rate, row.allowance)
     for row in await office.select(INVOICES):
         facts.add("invoice", *row)
+    for row in await office.select(ALLOWANCES):
+        facts.add("allowance", *row)
     for row in await office.select(HOLDS):
         facts.add("hold", *row)
     return facts
@@ -137,7 +143,9 @@ def expected_facts(reference: Reference) -> BusinessFacts:
                 billed.worth.amount,
                 corrects,
             )
-            facts.add("billed", billed.number, *what, billed.tax, billed.tax_rate)
+            facts.add("billed", billed.number, *what, billed.tax, billed.tax_rate, billed.allowance)
+        for row in invoice.allowances:
+            facts.add("allowance", invoice.number, *row)
         terms = invoice.terms
         facts.add(
             "invoice",

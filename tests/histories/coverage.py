@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.histories.reference.ledger import EDIT_MEETS_REVISION
+from tests.histories.reference.ledger import EDIT_MEETS_REVISION, Page
 from tests.histories.reference.reference import Reference
 from tests.histories.reference.values import Document
 
@@ -32,6 +32,10 @@ WANTED = (
     "retainer taken off a fee",
     "fee given back",
     "charge",
+    "occurrence invoiced",
+    "discount",
+    "surcharge",
+    "credit of an allowance",
 )
 """What a hundred histories together must have met."""
 
@@ -43,6 +47,10 @@ def _is_set_off(reference: Reference, document: Document) -> bool:
     return bool(fees.fees) and bool(reference.pricing.orders[fees.order_id].retainer)
 
 
+def _is_withdrawn(page: Page) -> bool:
+    return page.settled is not None and page.settled.realized and not page.settled.lines
+
+
 def met(reference: Reference) -> Iterator[str]:
     """The cases that the data shows now."""
     for invoice in reference.billing.invoices:
@@ -52,6 +60,13 @@ def met(reference: Reference) -> Iterator[str]:
             yield "netted document"
         if not invoice.net and not invoice.tax:
             yield "document of zero"
+        amounts = [amount for *_, base, amount in invoice.allowances if base > 0]
+        if min(amounts, default=0) < 0:
+            yield "discount"
+        if max(amounts, default=0) > 0:
+            yield "surcharge"
+        if len(amounts) < len(invoice.allowances):
+            yield "credit of an allowance"
         for one in credits:
             assert one.corrects is not None
             yield "part of a line credited" if one.corrects.left.quantity else "line used up"
@@ -81,6 +96,8 @@ def met(reference: Reference) -> Iterator[str]:
             "fee given back": page.settled is not None
             and any(line.credit_on for line in page.settled.lines),
             "charge": document[0] == "charge" and bool(page.billed),
+            "occurrence invoiced": document[0] == "assignment" and bool(page.billed),
+            "occurrence withdrawn": document[0] == "assignment" and _is_withdrawn(page),
             "adjustment in force": (reference.pricing.papers[document].in_force or ("",))[0]
             not in ("", document[1]),
         }

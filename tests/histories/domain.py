@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from shared.events.commands import AnyCommand
 from tests.builders import command
-from tests.histories.reference.billing import Company, Cycle, Way
+from tests.histories.reference.assignments import RENT
+from tests.histories.reference.billing import Allowance, Company, Cycle, Way
 from tests.histories.reference.fees import GUARANTEE, RETAINER, TRAVEL
 
 FIRST_DAY = date(2026, 3, 9)
@@ -97,6 +98,20 @@ ends = st.none() | st.none() | st.integers(-1, 20)
 """Days from the start of a placement to its end; before it, the worker never came."""
 retainers = st.none() | st.sampled_from(["0", "90.005", "500"])
 charges = st.tuples(st.sampled_from(["1", "2.5", "0"]), st.sampled_from(["12.50", "99.995"]))
+rents = st.sampled_from(["500", "500", "480.005", "33.3333", "0"])
+SINCE = [0, 0, -9, -40, 5, 20]
+schedules = st.sampled_from([9, 15, 31]) | st.lists(
+    st.sampled_from([-10, -3, 0, 2, 6, 15, 366, 367, 370]), min_size=1, max_size=3, unique=True
+)
+"""When an assignment is due: a day of each month, or days after the first, some in a year."""
+ALLOWANCES = (
+    Allowance("Volume", -1, Decimal("2.5"), of="timesheets"),
+    Allowance("Framework", -1, Decimal("10")),
+    Allowance("Fuel", 1, Decimal("3.3333"), of="products"),
+    Allowance("Goodwill", -1, None, Decimal("60")),
+    Allowance("Administration", 1, None, Decimal("7")),
+)
+"""Discounts and surcharges of debtors."""
 ways = st.builds(
     Way,
     payment=st.sampled_from(["", "net:7"]),
@@ -104,6 +119,8 @@ ways = st.builds(
     zero_documents=st.booleans(),
     regime=st.sampled_from(["standard", "standard", "standard", "exempt"]),
     time_group=st.sampled_from(["", "", *sorted(TIME_GROUPS)]),
+    allowances=st.just(())
+    | st.lists(st.sampled_from(ALLOWANCES), max_size=3, unique=True).map(tuple),
 )
 revisions = st.sampled_from(["revision", "revision", "A", "B", "cancelled", "late"])
 turns = st.lists(st.sampled_from(HOURS), min_size=1, max_size=4) | st.sampled_from(
@@ -204,6 +221,16 @@ def commands() -> list[AnyCommand]:
             product_kind="non-placement",
         ),
     ]
+    found.append(
+        command(
+            "set-catalog-item",
+            item_id=RENT,
+            name="Office rent",
+            amount="1",
+            currency="USD",
+            product_kind="non-placement",
+        )
+    )
     return found + [
         command("set-time-group", time_group=name, **values) for name, values in TIME_GROUPS.items()
     ]

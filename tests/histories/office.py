@@ -20,6 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from services.console.queries.snapshot import ReadConnection
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
+from services.scheduler import app as scheduler
+from services.scheduler.due_lines.handlers import NAME as SCHEDULER
+from services.scheduler.due_lines.handlers import announce, companies_behind
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.records import Applied, Record
 from shared.consumer.unit_of_work import UnitOfWork
@@ -115,7 +118,7 @@ class Office:
 
     async def restart(self) -> None:
         """New workers, which know only what is in the database, with new connections."""
-        for name in (fee_realizer.NAME, invoicer.NAME):
+        for name in (fee_realizer.NAME, invoicer.NAME, SCHEDULER):
             if name in self.engines:
                 await self.engines[name].dispose()
             self.engines[name] = engine_for(name, self.url)
@@ -127,14 +130,16 @@ class Office:
         They use the connections that are there: these know statements, but no data. What a worker
         keeps of the data it keeps by its engine, and each has an engine of its own.
         """
-        for service in (fee_realizer.service(), invoicer.service()):
-            self.services[service.name] = service
+        self.services = {
+            service.name: service for service in (fee_realizer.service(), invoicer.service())
+        }
+        for service in (*self.services.values(), scheduler.service()):
             self.units_of_work[service.name] = UnitOfWork(
                 service.name,
                 self.engines[service.name].execution_options(),
-                RecordingProducer(),
+                RecordingProducer(),  # type: ignore[arg-type]
                 dict(service.builders),
-            )  # type: ignore[arg-type]
+            )
 
     async def empty(self) -> None:
         """Empties every table but those of companies, catalog and time groups, and forgets what
@@ -165,6 +170,14 @@ class Office:
                 self._carry(service)
                 if jobs:
                     await self.jobs(service)
+
+    async def day_begins(self) -> None:
+        """The scheduler's day is today, and what is due without a message is done."""
+        async with self.engines[SCHEDULER].connect() as connection:
+            behind = await companies_behind(connection)
+        for company in behind:
+            await announce(self.units_of_work[SCHEDULER], company)
+        await self.jobs(fee_realizer.NAME)
 
     async def jobs(self, service: str) -> None:
         """What is due without a message."""

@@ -142,7 +142,8 @@ class OperatorCommands(HistorySetup):
             if page.settled is not None
             for line in page.settled.lines
         }
-        return sorted(of for of in (of_open - {None} or of_all) if of is not None)
+        found = of_open - {None} or of_all
+        return sorted(of for of in found if of is not None and of[1])
 
     def unconfirmed(self) -> list[tuple[str, str, date]]:
         """Rates in force that differ from those that invoiced lines cite.
@@ -153,6 +154,8 @@ class OperatorCommands(HistorySetup):
         others: set[tuple[str, str, date]] = set()
         for page in self.reference.ledger.pages.values():
             for (order_id, kind), book in page.cited().items():
+                if not kind:
+                    continue  # an occurrence of an assignment
                 rate_books = self.reference.pricing.orders[order_id].rate_books
                 for of, since in rate_books[-1]:
                     if of == kind:
@@ -182,8 +185,7 @@ class OperatorCommands(HistorySetup):
         """
         if passed:
             self.day_ends()
-        self.reference.day_comes(self.reference.today + timedelta(days=passed))
-        self.today_is(self.reference.today)
+            self.day_begins(self.reference.today + timedelta(days=passed))
         lines = [one for one in self.reference.ledger.lines() if one.line.company == company]
         accounts = {
             one.corrects.account

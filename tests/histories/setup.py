@@ -6,7 +6,7 @@ realizations arrive out of order.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -68,6 +68,7 @@ class HistorySetup(RuleBasedStateMachine):
         self.asked: list[Any] = []
         self.held_up = 0
         self.unbilled: dict[date, Unbilled] = {}
+        self.run(self.office.day_begins())
 
     def teardown(self) -> None:
         """At the end of a history its reports are right, those of past days included.
@@ -81,6 +82,14 @@ class HistorySetup(RuleBasedStateMachine):
     def day_ends(self) -> None:
         """Keep what is not billed at the end of this day."""
         self.unbilled[self.reference.today] = self.run(self.office.unbilled(self.reference.today))
+
+    def day_begins(self, today: date) -> None:
+        """Another day: the scheduler follows, and what comes within a year is realized."""
+        self.reference.day_comes(today)
+        self.today_is(today)
+        self.run(self.office.day_begins())
+        self.reference.pricing.realize_occurrences(today)
+        self.reference.price_stale()
 
     # -- the ground
 
@@ -126,6 +135,10 @@ class HistorySetup(RuleBasedStateMachine):
             self.sheet(self.stamps.new("T"), week, drawn, "imported")
         for name in domain.COMPANIES if billed else ():
             self.close(name, Narrowed(self.reference.today + domain.LATER))
+
+    def bill(self, company: str) -> None:
+        """Close a batch of nearly everything."""
+        self.close(company, Narrowed(self.reference.today + domain.LATER))
 
     def close(self, company: str, taken: Narrowed) -> None:
         """Close a batch on both sides."""
@@ -178,10 +191,10 @@ class HistorySetup(RuleBasedStateMachine):
         revision = self.stamps.next(order_id)
         self.reference.pricing.retainer_comes(order_id, revision)
         self.reference.pricing.rates_change(order_id)
-        retainer = None
+        retainer: dict[str, Any] | None = None
         if known.retainer is not None:
             retainer = {"item_id": RETAINER, "amount": str(known.retainer)}
-            retainer |= {"refundable": known.refundable}
+            retainer["refundable"] = known.refundable
         return builders.requirement(
             order_id,
             revision,
@@ -199,6 +212,11 @@ class HistorySetup(RuleBasedStateMachine):
 
     def way(self, company: str, account: str, way: Way) -> None:
         """The terms of a debtor: the first time from the beginning, later from today on."""
+        known = self.reference.billing.ways.setdefault((company, account), {})
+        # Allowances are removed by name. Later ones follow those in force, whose order they keep.
+        before = self.reference.billing.way(company, account, self.reference.today).allowances
+        kept = [each for each in before if each in way.allowances]
+        added = [each for each in way.allowances if each not in before]
         self.ask(
             "set-debtor-terms",
             billing_company=company,
@@ -208,9 +226,19 @@ class HistorySetup(RuleBasedStateMachine):
             zero_documents=way.zero_documents,
             tax_regime=way.regime,
             time_group=way.time_group,
+            allowances=[
+                {
+                    "kind": "discount" if each.sign < 0 else "surcharge",
+                    "name": each.name,
+                    "percent": None if each.percent is None else str(each.percent),
+                    "amount": None if each.percent is not None else str(each.amount),
+                    "applies_to": each.of,
+                }
+                for each in added
+            ],
+            remove_allowances=[each.name for each in before if each not in way.allowances],
         )
-        known = self.reference.billing.ways.setdefault((company, account), {})
-        known[self.reference.today if known else ALWAYS] = way
+        known[self.reference.today if known else ALWAYS] = replace(way, allowances=(*kept, *added))
 
     def flow(self) -> None:
         """Deliver every realization until nothing is in flight and nothing is stale."""

@@ -17,7 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Configure
 from tests.histories.coverage import WANTED
-from tests.histories.domain import LATER, LONG_SINCE
+from tests.histories.domain import ACCOUNTS, ALLOWANCES, LATER, LONG_SINCE
 from tests.histories.machine import Histories
 from tests.histories.office import Office
 from tests.histories.reference.billing import Way
@@ -122,6 +122,42 @@ def test_lines_that_credits_open_again_take_the_rates_in_force(
         assert ran.met["credited after a change of rates"] == 1
         ((amount,),) = state.run(state.office.select(OPEN_AMOUNT))
         assert amount == 0
+
+
+def test_an_assignment_of_a_debtor_with_discounts(database: str, configure: Configure) -> None:
+    """One history with the cases of assignments and allowances that random ones reach rarely.
+
+    Rent on day 9 of each month, two of which are invoiced with discounts; a lower price is
+    confirmed, so one is credited and billed again; it ends, and an invoice is written off.
+    """
+    company, latest = "north", LATER.days
+    with office(database, configure) as ran:
+        state = Histories()
+        state.open_the_office(
+            weeks=[(date(2026, 3, 8), [("R-TWO", "REG", "8", "")])],
+            ways={(company, account): Way(allowances=ALLOWANCES) for account in ACCOUNTS},
+            prices=["50"] * 8,
+            billed=True,
+        )
+        monthly = ("R-TWO", "client", "500", 9, -40, 75, False)
+        lower = ("R-TWO", "client", "480.005", 9, -9, 75, False)
+        steps: list[Callable[[], None]] = [
+            lambda: state.an_assignment_is_set(0, True, *monthly),
+            lambda: state.a_batch_closes(company, 0, latest, set(), None),
+            lambda: state.an_assignment_is_set(0, False, *lower),
+            lambda: state.an_assignment_is_confirmed(0, 0),
+            lambda: state.a_batch_closes(company, 8, latest, set(), None),
+            lambda: state.an_assignment_ends(0, 0, overtaken=False),
+            lambda: state.an_invoice_is_credited_whole(1, "write-off"),
+        ]
+        for step in steps:
+            step()
+            state.the_books_are_right()
+        state.teardown()
+        assert ran.met["occurrence confirmed"] == 1
+        for case in ("occurrence invoiced", "occurrence withdrawn", "discount", "surcharge"):
+            assert ran.met[case], case
+        assert ran.met["credit of an allowance"]
 
 
 def _usd(state: Histories) -> int:

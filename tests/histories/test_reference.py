@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.histories.reference.billing import Billing, Company, Cycle, Narrowed, Node, Way
+from tests.histories.reference.assignments import Assignment, Setting, in_force
+from tests.histories.reference.billing import (
+    Allowance,
+    Billing,
+    Company,
+    Cycle,
+    Narrowed,
+    Node,
+    Way,
+)
 from tests.histories.reference.ledger import Ledger
 from tests.histories.reference.pricing import Realization
 from tests.histories.reference.values import Line, Pair, money, parts
@@ -23,10 +32,11 @@ TIMESHEET = ("timesheet", "T")
 class ReferenceCase:
     """One timesheet of one debtor, realization by realization."""
 
-    def __init__(self, credits: str = "separate") -> None:
+    def __init__(self, credits: str = "separate", tax: str = "15", *allowances: Allowance) -> None:
         self.ledger = Ledger()
-        company = Company("acme", "A-", {date(2000, 1, 1): Decimal(15)})
-        ways = {("acme", "Mercy"): {date(1970, 1, 1): Way(credits=credits)}}
+        company = Company("acme", "A-", {date(2000, 1, 1): Decimal(tax)})
+        way = Way(credits=credits, allowances=allowances)
+        ways = {("acme", "Mercy"): {date(1970, 1, 1): way}}
         self.billing = Billing(
             self.ledger,
             WEEK,
@@ -184,6 +194,49 @@ def test_the_last_credit_takes_the_rest_of_the_tax() -> None:
     for _ in range(3):
         case.credit("A-000001", "1", "write-off")
     assert [f"{one.tax:f}" for one in case.billing.invoices] == ["5.00", "-1.67", "-1.67", "-1.66"]
+
+
+def test_a_discount_and_a_line_credited_whole() -> None:
+    """1,333.20 and 258.31 less 2.5 %, taxed at 20 %: 1,551.72 and 310.34; the second line credited
+    whole is 251.85 and 50.37 (domain-rules 12).
+    """
+    case = ReferenceCase("separate", "20", Allowance("Volume", -1, Decimal("2.5"), of="timesheets"))
+    case.worth(REG="40@33.33", OT="1@258.31")
+    case.batch()
+    (invoice,) = case.billing.invoices
+    assert [f"{one.allowance:f}" for one in invoice.lines] == ["-33.33", "-6.46"]
+    assert (f"{invoice.net:f}", f"{invoice.tax:f}") == ("1551.72", "310.34")
+    case.billing.credit("A-000001", [(invoice.lines[1], None)], "write-off")
+    note = case.billing.invoices[1]
+    assert (f"{note.net:f}", f"{note.tax:f}") == ("-251.85", "-50.37")
+
+
+def test_an_assignment_changes_its_price() -> None:
+    """500.00 monthly on day 31 from 01-31 until 06-30; 550.00 from 04-15; then 480.00 from 03-01
+    (domain-rules 12). An invoiced occurrence takes a price only when it is confirmed.
+    """
+    first, last, today = date(2026, 1, 31), date(2026, 6, 30), date(2026, 4, 1)
+    assignment = Assignment("acme", "office", "USD")
+
+    def amounts(number: int, since: date, price: str | None) -> list[tuple[str, str]]:
+        setting = Setting(number, since, last, 31, (), None if price is None else Decimal(price))
+        assignment.change(setting)
+        made = assignment.realize(today)
+        return [(f"{one.due:%m-%d}", f"{one.price * (not one.withdrawn)}") for one in made]
+
+    every = ["01-31", "02-28", "03-31", "04-30", "05-31", "06-30"]
+    assert amounts(1, first, "500") == [(due, "500") for due in every]
+    assert amounts(2, date(2026, 4, 15), "550") == [(due, "550") for due in every[3:]]
+    before = assignment.made[date(2026, 3, 31)]
+    assert amounts(3, date(2026, 3, 1), "480") == [(due, "480") for due in every[2:]]
+    after = assignment.made[date(2026, 3, 31)]
+    revisions = {before.revision: before, after.revision: after}
+    assert in_force(revisions, None) == (after, 3)
+    assert in_force(revisions, 1) == (before, 1)
+    revisions[4] = assignment.confirm(after)
+    assert in_force(revisions, 1)[0].price == 480
+    assert amounts(5, date(2026, 5, 1), None) == [("05-31", "0"), ("06-30", "0")]
+    assert amounts(6, date(2026, 6, 1), "480") == [("06-30", "480")]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from tests.histories.reference.ledger import Billed, Ledger, Open, Terms, settle
 from tests.histories.reference.values import DECIMALS, ZERO, Document, Pair, money
@@ -46,6 +47,23 @@ class Cycle:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """A discount (`sign` -1) or surcharge of a debtor: a percentage, or an amount once a batch."""
+
+    name: str
+    sign: int
+    percent: Decimal | None = None
+    amount: Decimal = ZERO
+    of: str = "all"
+
+    def takes(self, one: Open) -> bool:
+        """Whether it is taken of a line: a debit above zero of its kind; an amount of originals."""
+        kinds = ("all", "products" if one.line.week is None else "timesheets")
+        original = self.percent is not None or not one.correction
+        return one.corrects is None and one.worth.amount > 0 and self.of in kinds and original
+
+
+@dataclass(frozen=True)
 class Way:
     """How a debtor is billed by a company."""
 
@@ -54,6 +72,7 @@ class Way:
     zero_documents: bool = False
     regime: str = "standard"
     time_group: str = ""
+    allowances: tuple[Allowance, ...] = ()
 
 
 @dataclass
@@ -94,11 +113,13 @@ class Invoice:
     terms: Terms
     po: str
     lines: list[Billed]
+    allowances: list[tuple[str, Decimal, Decimal, Decimal]]
+    """Name, tax rate, base and amount."""
 
     @property
     def net(self) -> Decimal:
-        """The sum of its lines."""
-        return sum((one.worth.amount for one in self.lines), ZERO)
+        """The sum of its lines after their allowances."""
+        return sum((one.worth.amount + one.allowance for one in self.lines), ZERO)
 
     @property
     def tax(self) -> Decimal:
@@ -115,6 +136,20 @@ class Narrowed:
     cut_off: date
     groups: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+
+
+@dataclass
+class BatchAllowances:
+    """The allowances of the debits of a batch: the share of each, and the rows of each group."""
+
+    shares: dict[Open, Decimal] = field(default_factory=dict)
+    rows: dict[tuple[object, ...], list[tuple[str, Decimal, Decimal, Decimal]]] = field(
+        default_factory=dict
+    )
+    fixed: set[tuple[object, ...]] = field(default_factory=set)
+
+
+NO_ALLOWANCES = BatchAllowances()
 
 
 @dataclass
@@ -167,14 +202,17 @@ class Billing:
             else:
                 groups.setdefault(self._split(company, one), []).append(one)
         closing = []
+        taken_off = self._allowances(company, groups)
         for key, lines in groups.items():
-            kind = self._kind(company, str(key[0]), lines)
+            kind = self._kind(company, str(key[0]), lines, taken_off)
             if kind is None:
                 out["zero_total"] += len(lines)
             else:
-                closing.append((key[:4], kind == "credit-note", key[4], kind, lines))
+                closing.append((key[:4], kind == "credit-note", key[4], kind, lines, key))
         closing.sort(key=lambda one: one[:3])
-        closed = [self._close(company, kind, lines) for _, _, _, kind, lines in closing]
+        closed = [
+            self._close(company, kind, lines, taken_off, key) for *_, kind, lines, key in closing
+        ]
         credited = {
             one.document
             for invoice in closed
@@ -232,35 +270,122 @@ class Billing:
         credit_split = {"net": 0, "separate": 1, "per-invoice": 2 + corrected.sequence}[credits]
         return corrected.account, one.line.currency, corrected.terms, corrected.po, credit_split
 
-    def _kind(self, company: str, account: str, lines: Iterable[Open]) -> str | None:
+    def _allowances(
+        self, company: str, groups: dict[tuple[object, ...], list[Open]]
+    ) -> BatchAllowances:
+        """The discounts and surcharges of a batch.
+
+        A group that comes to zero with an amount stays open, so the next one takes it as well.
+        """
+        staying: set[tuple[object, ...]] = set()
+        while True:
+            taken = self._taken(company, groups, staying)
+            zero = {
+                key
+                for key in taken.fixed
+                if self._kind(company, str(key[0]), groups[key], taken) is None
+            }
+            if zero <= staying:
+                return taken
+            staying |= zero
+
+    def _taken(
+        self,
+        company: str,
+        groups: dict[tuple[object, ...], list[Open]],
+        staying: set[tuple[object, ...]],
+    ) -> BatchAllowances:
+        taken, once = BatchAllowances(), set()
+        for key in sorted(groups, key=lambda key: key[:5]):
+            account, currency = str(key[0]), str(key[1])
+            way = self.way(company, account, self.today)
+            for allowance in sorted(way.allowances, key=lambda each: each.sign):
+                lines = sorted(filter(allowance.takes, groups[key]), key=in_order)
+                parts: dict[Decimal | None, list[Open]] = {}
+                for one in lines:
+                    rate = None if allowance.percent is None else self._rate(one)
+                    parts.setdefault(rate, []).append(one)
+                if allowance.percent is None and lines:
+                    if (account, currency, allowance.name) in once:
+                        continue
+                    taken.fixed.add(key)
+                    if key not in staying:
+                        once.add((account, currency, allowance.name))
+                for part in parts.values():
+                    self._take(taken, key, allowance, part)
+        return taken
+
+    def _take(
+        self,
+        taken: BatchAllowances,
+        key: tuple[object, ...],
+        allowance: Allowance,
+        lines: list[Open],
+    ) -> None:
+        """Take an allowance of lines, each its part by what it is worth so far."""
+        currency = lines[0].line.currency
+        bases = [one.worth.amount + taken.shares.get(one, ZERO) for one in lines]
+        whole = sum(bases, ZERO)
+        percent = allowance.percent
+        exact = allowance.amount if percent is None else whole * percent / 100
+        amount = min(money(exact, currency), whole)
+        rows: dict[Decimal, list[Decimal]] = {}
+        for one, base, share in zip(lines, bases, shared(amount, bases, currency), strict=True):
+            signed = allowance.sign * share
+            taken.shares[one] = taken.shares.get(one, ZERO) + signed
+            row = rows.setdefault(self._rate(one), [ZERO, ZERO])
+            row[0], row[1] = row[0] + base, row[1] + signed
+        taken.rows.setdefault(key, []).extend(
+            (allowance.name, rate, base, sum_) for rate, (base, sum_) in rows.items() if sum_
+        )
+
+    def _kind(
+        self, company: str, account: str, lines: Iterable[Open], taken: BatchAllowances
+    ) -> str | None:
         """An invoice raises the debt, a credit note lowers it.
 
         A sum of zero closes only for debtors who request it.
         """
-        net = sum((one.worth.amount for one in lines), ZERO)
-        weight = net + sum((self._tax(one)[0] for one in lines), ZERO) or net
+        shares = {one: self._share(one, taken) for one in lines}
+        net = sum((one.worth.amount + shares[one] for one in lines), ZERO)
+        weight = net + sum((self._tax(one, shares[one])[0] for one in lines), ZERO) or net
         if weight == 0 and not self.way(company, account, self.today).zero_documents:
             return None
         if weight == 0:
             return "credit-note" if all(one.corrects is not None for one in lines) else "invoice"
         return "invoice" if weight > 0 else "credit-note"
 
-    def _tax(self, one: Open) -> tuple[Decimal, Decimal]:
-        """Tax and rate of a line: a debit's by its effective date.
+    def _share(self, one: Open, taken: BatchAllowances) -> Decimal:
+        """The allowance of a line; a credit gives back its proportion, the last one the rest."""
+        corrected = one.corrects
+        if corrected is None:
+            return taken.shares.get(one, ZERO)
+        if corrected.worth.amount == 0 or corrected.allowance == 0:
+            return ZERO
+        left = corrected.allowance_left
+        if corrected.left.amount + one.worth.amount == 0:
+            return -left
+        exact = corrected.allowance * -one.worth.amount / corrected.worth.amount
+        share = min(abs(money(exact, one.line.currency)), abs(left))
+        return share if corrected.allowance < 0 else -share
+
+    def _rate(self, one: Open) -> Decimal:
+        """The tax rate of a debit: that of its effective date."""
+        account = self.account_of(one.line.node)
+        assert account is not None
+        company = self.companies[one.line.company]
+        taxed = self.way(company.name, account, self.today).regime == "standard"
+        return company.percent(one.line.effective) if taxed else ZERO
+
+    def _tax(self, one: Open, allowance: Decimal) -> tuple[Decimal, Decimal]:
+        """Tax and rate of a line after its allowance.
 
         A credit takes its proportion, the last one the rest.
         """
         corrected = one.corrects
         if corrected is None:
-            account = self.account_of(one.line.node)
-            assert account is not None
-            company = self.companies[one.line.company]
-            rate = (
-                company.percent(one.line.effective)
-                if self.way(company.name, account, self.today).regime == "standard"
-                else ZERO
-            )
-            return money(one.worth.amount * rate / 100, one.line.currency), rate
+            rate = self._rate(one)
+            return money((one.worth.amount + allowance) * rate / 100, one.line.currency), rate
         if corrected.worth.amount == 0:
             return ZERO, corrected.tax_rate
         if corrected.left.amount + one.worth.amount == 0:
@@ -268,7 +393,14 @@ class Billing:
         share = money(corrected.tax * -one.worth.amount / corrected.worth.amount, one.line.currency)
         return -min(share, corrected.tax_left), corrected.tax_rate
 
-    def _close(self, company: str, kind: str, lines: list[Open]) -> Invoice:
+    def _close(
+        self,
+        company: str,
+        kind: str,
+        lines: list[Open],
+        taken: BatchAllowances = NO_ALLOWANCES,
+        key: tuple[object, ...] = (),
+    ) -> Invoice:
         """Give a document its number, and move its lines onto it."""
         seller = self.companies[company]
         number = f"{seller.prefix}{seller.next_number:06d}"
@@ -280,11 +412,17 @@ class Billing:
             and isinstance(terms, Terms)
             and isinstance(po, str)
         )
-        invoice = Invoice(number, kind, company, account, currency, terms, po, [])
+        rows = list(taken.rows.get(key, ()))
+        invoice = Invoice(number, kind, company, account, currency, terms, po, [], rows)
+        returned: dict[tuple[str, Decimal], list[Decimal]] = {}
         sequence = len(self.invoices)
         self.invoices.append(invoice)
         for one in lines:
-            tax, rate = self._tax(one)
+            share = self._share(one, taken)
+            tax, rate = self._tax(one, share)
+            if one.corrects is not None and share:
+                row = returned.setdefault((one.corrects.number, rate), [ZERO, ZERO])
+                row[0], row[1] = row[0] + one.worth.amount, row[1] + share
             line = replace(one.line, worth=one.worth)
             billed = Billed(
                 number,
@@ -298,6 +436,7 @@ class Billing:
                 tax,
                 rate,
                 one.corrects,
+                allowance=share,
             )
             if one.corrects is not None:
                 one.corrects.credits.append(billed)
@@ -305,6 +444,10 @@ class Billing:
             page = self.ledger.pages[one.document]
             page.billed.append(billed)
             page.open.remove(one)
+        invoice.allowances += [
+            (f"allowances of {corrected}", rate, base, amount)
+            for (corrected, rate), (base, amount) in returned.items()
+        ]
         return invoice
 
     # -- credits by hand
@@ -360,3 +503,21 @@ def of_line(one: Billed, quantity: Decimal | None) -> Pair:
         one.line.currency,
     )
     return Pair(quantity, stands.amount - min(amount, stands.amount))
+
+
+def in_order(one: Open) -> tuple[object, ...]:
+    """The order of lines on a document."""
+    line = one.line
+    return line.week or date.max, line.worker, one.document[1], line.key, line.effective
+
+
+def shared(amount: Decimal, bases: list[Decimal], currency: str) -> list[Decimal]:
+    """An amount in parts by what lines are worth: a unit more for the largest remainders."""
+    unit = Decimal(1).scaleb(-DECIMALS[currency])
+    whole = sum(bases, ZERO)
+    exact = [Fraction(amount / unit) * Fraction(base) / Fraction(whole or 1) for base in bases]
+    units = [int(one) for one in exact]
+    by_remainder = sorted(range(len(bases)), key=lambda at: units[at] - exact[at])
+    for at in by_remainder[: int(amount / unit) - sum(units)]:
+        units[at] += 1
+    return [unit * one for one in units]

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 
 from tests.histories.reference.pricing import Realization
-from tests.histories.reference.values import NOTHING, Document, Line, Pair
+from tests.histories.reference.values import NOTHING, ZERO, Document, Line, Pair
 
 SNOOZED, EDIT_MEETS_REVISION = "snoozed", "edit_meets_revision"
 
@@ -44,6 +44,12 @@ class Billed:
     tax_rate: Decimal
     corrects: "Billed | None" = None
     credits: "list[Billed]" = field(default_factory=list)
+    allowance: Decimal = ZERO
+
+    @property
+    def allowance_left(self) -> Decimal:
+        """What its credits leave of its share of allowances."""
+        return sum((credit.allowance for credit in self.credits), self.allowance)
 
     @property
     def left(self) -> Pair:

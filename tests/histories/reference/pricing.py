@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from tests.histories.reference.assignments import Assignment, Occurrence, Setting, in_force
 from tests.histories.reference.fees import Charge, Fees, instalments, retainer_line
 from tests.histories.reference.values import Document, Line, Pair, money, short
 
@@ -113,6 +114,7 @@ class Paper:
     sheets: dict[str, dict[int, Sheet]] = field(default_factory=dict)
     placements: dict[int, Fees] = field(default_factory=dict)
     charges: dict[int, Charge] = field(default_factory=dict)
+    occurrences: dict[int, Occurrence] = field(default_factory=dict)
     in_force: tuple[str, int] | None = None
     realizations: list[Realization] = field(default_factory=list)
     held: str = ""
@@ -126,6 +128,7 @@ class Pricing:
     orders: dict[str, Order] = field(default_factory=dict)
     gates: dict[str, str] = field(default_factory=dict)
     papers: dict[Document, Paper] = field(default_factory=dict)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
 
     # -- what comes
 
@@ -154,6 +157,54 @@ class Pricing:
         paper.charges[charge.revision] = charge
         paper.in_force = charge_id, charge.revision
         self.price(("charge", charge_id))
+
+    def assignment_is_set(self, assignment_id: str, setting: Setting, today: date) -> None:
+        """Another price, other days or an end from a day on."""
+        self.assignments[assignment_id].change(setting)
+        self.realize_occurrences(today)
+
+    def realize_occurrences(self, today: date) -> None:
+        """Value what assignments are due within a year, once each."""
+        for assignment_id, assignment in self.assignments.items():
+            for occurrence in assignment.realize(today) if assignment.settings else ():
+                self._occurs(assignment_id, occurrence)
+
+    def unconfirmed(self, assignment_id: str) -> dict[date, list[Occurrence]]:
+        """Invoiced occurrences that later terms would change, by the day since when these hold."""
+        found: dict[date, list[Occurrence]] = {}
+        for due, made in sorted(self.assignments[assignment_id].made.items()):
+            document = "assignment", f"{assignment_id}@{due}"
+            cited = self.cited(document).get((document[1], ""))
+            if cited is None or made.withdrawn:
+                continue
+            terms, book = in_force(self.papers[document].occurrences, cited)
+            now, then = terms.lines(document[1], book), made.lines(document[1], book)
+            if now and [one.said for one in now] != [one.said for one in then]:
+                found.setdefault(made.since, []).append(made)
+        return found
+
+    def assignment_is_confirmed(self, assignment_id: str, since: date) -> None:
+        """Invoiced occurrences take the terms that hold since a day."""
+        assignment = self.assignments[assignment_id]
+        occurrences = self.unconfirmed(assignment_id)[since]
+        assignment.changes += 1
+        for made in occurrences:
+            self._occurs(assignment_id, assignment.confirm(made))
+
+    def _occurs(self, assignment_id: str, occurrence: Occurrence) -> None:
+        document = "assignment", f"{assignment_id}@{occurrence.due}"
+        paper = self.papers.setdefault(document, Paper())
+        paper.occurrences[occurrence.revision] = occurrence
+        paper.in_force = document[1], occurrence.revision
+        self.price(document)
+
+    def newest_book(self, of: tuple[str, str]) -> int:
+        """The newest state of the rates of a requirement, or the newest revision of an occurrence,
+        which has no time type.
+        """
+        if of[1]:
+            return self.orders[of[0]].book
+        return max(self.papers["assignment", of[0]].occurrences)
 
     def retainer_comes(self, order_id: str, revision: int) -> None:
         """The next revision of a requirement that has a retainer, or had one."""
@@ -234,6 +285,9 @@ class Pricing:
             return lines, {}
         if document[0] == "charge":
             return paper.charges[revision].lines(), {}
+        if document[0] == "assignment":
+            terms, book = in_force(paper.occurrences, self.cited(document).get((source_id, "")))
+            return terms.lines(source_id, book), {(source_id, ""): book}
         if document[0] == "retainer":
             order = self.orders[source_id]
             if order.retainer is None:

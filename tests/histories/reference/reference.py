@@ -56,7 +56,7 @@ class Reference:
             and page.stale is None
             and page.settled is not None
             and any(
-                book != self.pricing.orders[of[0]].book
+                book != self.pricing.newest_book(of)
                 and of not in page.cited()
                 and of in page.opened_again()
                 for of, book in page.settled.basis.items()
