@@ -27,6 +27,7 @@ class LayoutRows:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.problems: list[str] = []
+        self._known: set[tuple[int, str]] = set()
         self._writer = csv.writer(
             Echo(), delimiter=layout.separator, lineterminator=layout.line_end
         )
@@ -105,14 +106,15 @@ class LayoutRows:
             except ValueError as problem:
                 line = f" line {row.line.line_no}" if row.line else ""
                 where = f"{row.document.invoice_number}{line}, column {at} ({column.heading})"
-                self._add(f"{where}: {problem}")
+                self._add(at, where, str(problem))
                 cells.append("")
         return self._record(cells)
 
-    def _add(self, problem: str) -> None:
-        """Keep a problem; of a file with many, only those that are shown and one more."""
-        if len(self.problems) <= MOST_PROBLEMS:
-            self.problems.append(problem)
+    def _add(self, column: int, where: str, problem: str) -> None:
+        """Keep a problem where it is met first; of many, only those that are shown and one more."""
+        if (column, problem) not in self._known and len(self.problems) <= MOST_PROBLEMS:
+            self._known.add((column, problem))
+            self.problems.append(f"{where}: {problem}")
 
     def _cell(self, column: LayoutColumn, row: Row, of_row: int, of_document: int) -> str:
         """Return a cell. Raises ValueError with what does not fit."""
