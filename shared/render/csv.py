@@ -11,6 +11,7 @@ apostrophes before a formula gets one more, so that different texts stay differe
 import csv
 import re
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 
 from shared.money import plain
@@ -128,3 +129,16 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
             _money(line.allowance_amount),
         )
     )
+
+
+def csv_cell(value: object) -> str | int:
+    """A value as text that no spreadsheet reads as a formula; numbers and dates are unchanged."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    return safe_text(str(value))

@@ -41,7 +41,9 @@ from services.console.columns.invoices import (
     LINES,
     PAYMENTS,
     SERIES,
+    STATES,
     TAXES,
+    TYPES,
     allowance_row,
     line_row,
 )
@@ -62,18 +64,6 @@ HEAD = (
     "tax_wording",
     "content_hash",
     "state",
-)
-TYPES = ("invoice", "credit-note")
-STATES = (
-    "open",
-    "part paid",
-    "paid",
-    "overpaid",
-    "partly credited",
-    "credited",
-    "zero",
-    "applied",
-    "unapplied",
 )
 HISTORY_SHOWN = 50
 

@@ -4,6 +4,18 @@ from typing import Any
 
 from services.console.columns import Column
 
+TYPES = ("invoice", "credit-note")
+STATES = (
+    "open",
+    "part paid",
+    "paid",
+    "overpaid",
+    "partly credited",
+    "credited",
+    "zero",
+    "applied",
+    "unapplied",
+)
 FOUND = [
     Column("invoice_number", "number"),
     Column("document_type", "type"),

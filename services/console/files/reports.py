@@ -5,15 +5,13 @@ so the same report gives the same bytes at any time.
 """
 
 from collections.abc import AsyncIterator
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
 from services.console.files.paths import file_path, temporary_folder
 from services.console.queries.reports import Report, Span, Totals
 from services.console.queries.snapshot import Row
-from shared.render.csv import csv_record, safe_text
+from shared.render.csv import csv_cell, csv_record
 
 
 class RowWriter(Protocol):
@@ -36,24 +34,11 @@ class ReportCsv:
 
     def add(self, row: Row) -> None:
         """Writes a record."""
-        self.file.write(csv_record(_csv_cell(row[column.name]) for column in self.columns))
+        self.file.write(csv_record(csv_cell(row[column.name]) for column in self.columns))
 
     def close(self, totals: Totals) -> None:
         """Ends the file."""
         self.file.close()
-
-
-def _csv_cell(value: object) -> str | int:
-    """A value as text that no spreadsheet reads as a formula; numbers and dates are unchanged."""
-    if value is None:
-        return ""
-    if isinstance(value, int):
-        return value
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, date):
-        return value.isoformat()
-    return safe_text(str(value))
 
 
 async def write_rows(rows: AsyncIterator[Row], report: Report, writer: RowWriter) -> Totals:

@@ -16,7 +16,9 @@ from services.console.columns.invoices import (
     HISTORY,
     LINES,
     PAYMENTS,
+    STATES,
     TAXES,
+    TYPES,
     allowance_row,
     line_row,
 )
@@ -35,18 +37,6 @@ SCREEN = Screen("Invoices", "/invoices")
 router = APIRouter()
 A_PAGE, A_FILE = 100, 100_000
 MOST_LINES = 1_000
-TYPES = ("invoice", "credit-note")
-STATES = (
-    "open",
-    "part paid",
-    "paid",
-    "overpaid",
-    "partly credited",
-    "credited",
-    "zero",
-    "applied",
-    "unapplied",
-)
 DATES = ("since", "until")
 TEXTS = ("text", "number", "account_name", "document_type", "state", "batch_id")
 PDF_POLICY = (
