@@ -36,6 +36,7 @@ LAYOUT = {
         "settlement",
         "batches",
         "credits",
+        "drafts",
         "opening",
         "payments",
         "questions",

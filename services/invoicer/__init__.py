@@ -35,5 +35,5 @@ Invariants, in quantity and in money, at every commit:
   originals) is parked: the batch closes without it.
 
 Each feature imports only the features before it: access < lines < debtors < options < invoices <
-settlement < batches < credits < opening < payments < questions.
+settlement < batches < drafts < credits < opening < payments < questions.
 """

@@ -17,6 +17,8 @@ FILES = (
     "05_invoicer_views",
     "06_arg_sync",
     "07_console_views",
+    "08_drafts",
+    "90_readers",
 )
 
 

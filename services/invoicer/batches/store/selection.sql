@@ -3,7 +3,8 @@
 -- `selected_lines` also the way to the pay lines and whether four of the joined tables have rows.
 
 -- name: open_credits
--- The open lines that correct an invoiced line, with that line and what was credited of it before.
+-- The open lines that correct an invoiced line, with that line and what was credited of it before,
+-- on closed documents or on drafts.
 CREATE TEMP TABLE open_credit ON COMMIT DROP AS
 SELECT o.pay_line_id, o.effective_date, o.week_ending, p.amount,
        p.corrects_invoice_id, p.corrects_line_no,
@@ -23,7 +24,11 @@ CROSS JOIN LATERAL (
   SELECT coalesce(sum(e.amount), 0) AS amount, coalesce(sum(el.tax_amount), 0) AS tax,
          coalesce(sum(el.allowance_amount), 0) AS allowance
   FROM invoicer.pay_line e
-  JOIN invoicer.invoice_line el ON el.pay_line_id = e.pay_line_id
+  JOIN (
+    SELECT pay_line_id, tax_amount, allowance_amount FROM invoicer.invoice_line
+    UNION ALL
+    SELECT pay_line_id, tax_amount, allowance_amount FROM invoicer.draft_line) el
+    ON el.pay_line_id = e.pay_line_id
   WHERE e.corrects_invoice_id = p.corrects_invoice_id
     AND e.corrects_line_no = p.corrects_line_no) before
 WHERE o.billing_company = :company AND o.correction

@@ -24,7 +24,6 @@ from services.invoicer.debtors.rules.companies import BillingCompany, Buyer
 from services.invoicer.invoices.rules.documents import Document
 from shared.database import columns, joined_rows, kinds_of, rows, run, run_in_thread
 from shared.events.commands import ForgetWorker
-from shared.money import plain, rounded
 from shared.sql import named_queries
 from shared.stored import as_json
 
@@ -164,15 +163,6 @@ def _has_allowances(documents: Sequence[NumberedDocument]) -> bool:
 def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
     """Return the values of a document as texts, in the order of `_DOCUMENT`."""
     group = each.document.group
-    tax_totals = [
-        {
-            "code": part.code,
-            "rate": plain(part.rate),
-            "net": str(rounded(part.net, group.currency)),
-            "tax": str(rounded(part.tax, group.currency)),
-        }
-        for part in group.tax_parts
-    ]
     return (
         str(group.group_no),
         str(each.number),
@@ -191,7 +181,7 @@ def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
         str(group.net),
         str(group.tax),
         str(group.line_count),
-        to_json(tax_totals).decode(),
+        to_json(group.tax_rows).decode(),
         to_json(group.allowance_rows).decode() if group.allowances else None,
         to_json(each.buyer.snapshot).decode(),
         each.invoice_date.isoformat(),
