@@ -37,6 +37,8 @@ LAYOUT = {
         "batches",
         "credits",
         "drafts",
+        "approvals",
+        "workflows",
         "opening",
         "payments",
         "questions",

@@ -15,6 +15,7 @@ CREATE TABLE invoicer.draft (
   option_name text NOT NULL DEFAULT '',  -- the invoice option; empty: the implicit one
   option_from date,                      -- the first day of its version
   workflow text NOT NULL DEFAULT '',
+  workflow_version integer,              -- the newest when the draft was made; NULL: no workflow
   needs_transfer boolean NOT NULL DEFAULT false,
   transfer_in_flight boolean NOT NULL DEFAULT false,   -- sent and not answered: it locks the items
   document_type text NOT NULL CHECK (document_type IN ('invoice', 'credit-note')),

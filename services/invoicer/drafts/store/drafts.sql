@@ -1,7 +1,8 @@
 -- Heads and history of drafts.
 
 -- name: add_drafts
--- new drafts; their ids go with the numbers of their groups
+-- new drafts; their ids go with the numbers of their groups. A draft keeps the version of its
+-- workflow that is the newest now.
 WITH given AS MATERIALIZED (
   SELECT * FROM unnest({columns}) WITH ORDINALITY AS g({given}, position)
   WHERE group_no IS NOT NULL),
@@ -9,8 +10,12 @@ numbered AS MATERIALIZED (
   SELECT nextval(pg_get_serial_sequence('invoicer.draft', 'draft_id')) AS draft_id, g.*
   FROM (SELECT * FROM given ORDER BY position) g),
 inserted AS (
-  INSERT INTO invoicer.draft (draft_id, {names}) OVERRIDING SYSTEM VALUE
-  SELECT draft_id, {names} FROM numbered)
+  INSERT INTO invoicer.draft (draft_id, workflow_version, {names}) OVERRIDING SYSTEM VALUE
+  SELECT draft_id,
+    CASE WHEN n.workflow <> ''
+         THEN (SELECT max(w.version) FROM invoicer.workflow w WHERE w.name = n.workflow) END,
+    {names}
+  FROM numbered n)
 SELECT group_no, draft_id FROM numbered ORDER BY draft_id
 
 -- name: save_processed
