@@ -284,7 +284,7 @@ CREATE TABLE invoicer.batch (
   reason text NOT NULL,
   generated_at timestamptz NOT NULL,
   closed_on date NOT NULL DEFAULT CURRENT_DATE,         -- the day at the billing company
-  chosen jsonb);                       -- the documents and workers that the batch is limited to
+  chosen jsonb);                       -- the documents, workers, options ... it is limited to
 CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 
 -- The debtors that a batch left out because something is wrong with them, and why.

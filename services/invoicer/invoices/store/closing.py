@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -76,7 +76,7 @@ class NumberedDocument(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The head of a batch. `chosen`: the documents and workers that it is limited to."""
+    """The head of a batch. `chosen`: what it is limited to, by name (`BatchFilter.chosen`)."""
 
     batch_id: str
     company: BillingCompany
@@ -88,7 +88,7 @@ class Batch(NamedTuple):
     reason: str
     generated_at: datetime
     closed_on: date
-    chosen: Mapping[str, Sequence[str]] = MappingProxyType({})
+    chosen: Mapping[str, Any] = MappingProxyType({})
 
 
 def batch_id(invoice_date: date, command_id: str) -> str:
