@@ -12,6 +12,8 @@ from services.invoicer.access import handlers as access
 from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
+from services.invoicer.drafts.handlers import changing, creating, finalizing
+from services.invoicer.drafts.handlers.redrafting import redrafting, redrafting_subscription
 from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
 from services.invoicer.invoices.store.closing import forget_worker
@@ -44,7 +46,7 @@ def subscriptions() -> Mapping[str, Subscription]:
         subscription.topic: subscription
         for subscription in (
             billto.SUBSCRIPTION,
-            realizations.SUBSCRIPTION,
+            redrafting_subscription(realizations.SUBSCRIPTION),
             read_back.SUBSCRIPTION,
             DISPATCHER.subscription(),
         )
@@ -54,11 +56,14 @@ def subscriptions() -> Mapping[str, Subscription]:
 DISPATCHER = CommandDispatcher(
     service=NAME,
     handlers={
-        **pay_lines.HANDLERS,
+        **redrafting(pay_lines.HANDLERS),
+        **changing.HANDLERS,
         **freeing(
             {
                 **batches.HANDLERS,
-                **credits.HANDLERS,
+                **creating.HANDLERS,
+                **finalizing.HANDLERS,
+                **redrafting(credits.HANDLERS),
                 **opening.HANDLERS,
                 **parked.HANDLERS,
             }

@@ -2,7 +2,7 @@
 
 import json
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -84,8 +84,15 @@ async def programme(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> Programme:
     """E1 and E3 of the supplier S1 with cost code A, E2 of S2 without a cost code."""
+    return await start_programme(Programme(engine_of, unit_of_work_for), configure)
+
+
+P = TypeVar("P", bound=Programme)
+
+
+async def start_programme(found: P, configure: Configure) -> P:
+    """Send what the programme knows at its start: a company, a client, three engagements."""
     configure(today=date(2026, 3, 31))
-    found = Programme(engine_of, unit_of_work_for)
     await found.tell("set-billing-company")
     await found.send("billto-changed", node())
     await found.send("requirement-changed", requirement())

@@ -163,11 +163,8 @@ async def test_withheld_withdraws_and_a_later_realization_brings_back(harness: I
 async def test_a_draft_loses_its_line(harness: Invoicer) -> None:
     """What is on a draft is replaced like what is open."""
     await harness.consume(realization("T-1", 1, realization_line("40")))
-    await harness.rows(
-        draft_of("SELECT * FROM invoicer.pay_line WHERE document_id = 'T-1'")
-    )
-    await harness.rows("DELETE FROM invoicer.open_line"
-    )
+    await harness.rows(draft_of("SELECT * FROM invoicer.pay_line WHERE document_id = 'T-1'"))
+    await harness.rows("DELETE FROM invoicer.open_line")
     await harness.consume(realization("T-1", 2, realization_line("38")))
     assert [place for *_, place in await harness.places()] == ["replaced", "open"]
 

@@ -35,6 +35,15 @@ from shared.events.commands.dead_letters import (
     ResumeConsumer,
     SkipRecords,
 )
+from shared.events.commands.drafts import (
+    CancelDraft,
+    CombineDrafts,
+    CreateDrafts,
+    DraftVersion,
+    FinalizeDrafts,
+    RegenerateDraft,
+    RemoveDraftLine,
+)
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -126,6 +135,12 @@ AnyCommand = (
     | GenerateBatch
     | WhatIf
     | RetryParked
+    | CreateDrafts
+    | RemoveDraftLine
+    | CancelDraft
+    | RegenerateDraft
+    | CombineDrafts
+    | FinalizeDrafts
     | CreditInvoice
     | LoadOpeningDocuments
     | SetOpeningNumber
