@@ -25,6 +25,7 @@ from services.invoicer.payments.handlers import commands as payments
 from services.invoicer.payments.handlers import read_back
 from services.invoicer.payments.handlers.freeing import freeing
 from services.invoicer.questions.handlers import explain, explain_option, groups, what_if
+from services.invoicer.self_billing import handlers as self_billing
 from services.invoicer.settlement.handlers import pay_lines, realizations
 from services.invoicer.workflows import handlers as workflows
 from shared import clock, telemetry
@@ -72,6 +73,7 @@ DISPATCHER = CommandDispatcher(
         **terms.HANDLERS,
         **options.HANDLERS,
         **workflows.HANDLERS,
+        **self_billing.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,

@@ -180,7 +180,7 @@ NOT_PERSONAL_TEXT = """
     tax_wording time_group time_type time_zone timesheet_detail timesheet_id title topic totals
     unit value_sha256 variant warning what worker
     bill_to billing_filter billing_types client_country department engagement_id group group_by
-    location request_types supplier_id workflow
+    location request_types supplier_id supplier_number supplier_option workflow
     departments forbids locations step
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())

@@ -20,7 +20,7 @@ MAY: Mapping[str, str] = {
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders"
     " record-payment apply-payment unapply-payment reverse-payment apply-credit create-drafts"
-    " remove-draft-line cancel-draft regenerate-draft combine-drafts",
+    " remove-draft-line cancel-draft regenerate-draft combine-drafts record-supplier-number",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
@@ -30,9 +30,10 @@ MAY: Mapping[str, str] = {
     " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
     " record-refund set-reminders hold-reminders send-reminder set-invoice-option"
     " set-country-grouping set-workflow create-drafts remove-draft-line cancel-draft"
-    " regenerate-draft combine-drafts finalize-drafts",
+    " regenerate-draft combine-drafts finalize-drafts record-supplier-number",
     "controller": "reconcile",
-    "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
+    "admin": "set-billing-company set-self-billing-agreement connect-ledger test-ledger"
+    " disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"
     " add-key rotate-key disable-key forget-worker rotate-ledger-key set-mail-account",
 }

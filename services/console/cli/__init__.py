@@ -23,6 +23,7 @@ MODULES = {
     "assignments": ("assignments",),
     "retainers": ("retainers",),
     "engagements": ("engagements", "suppliers"),
+    "self_billing": ("suppliers",),
     "templates": ("template",),
     "layouts": ("layouts",),
     "opening": ("opening", "export"),

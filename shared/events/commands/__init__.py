@@ -85,8 +85,10 @@ from shared.events.commands.opening import (
 )
 from shared.events.commands.options import (
     ExplainOption,
+    RecordSupplierNumber,
     SetCountryGrouping,
     SetInvoiceOption,
+    SetSelfBillingAgreement,
 )
 from shared.events.commands.payments import (
     AppliedTo,
@@ -111,6 +113,7 @@ from shared.events.commands.workflows import SetWorkflow
 
 AnyCommand = (
     SetBillingCompany
+    | SetSelfBillingAgreement
     | SetCatalogItem
     | AddCharge
     | SetAssignment
@@ -129,6 +132,7 @@ AnyCommand = (
     | SetInvoiceOption
     | SetCountryGrouping
     | SetWorkflow
+    | RecordSupplierNumber
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch

@@ -60,6 +60,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.UnapplyPayment: Permission(_CLERK),
     commands.ReversePayment: Permission(_CLERK),
     commands.ApplyCredit: Permission(_CLERK),
+    commands.RecordSupplierNumber: Permission(_CLERK),
     commands.RecordRefund: Permission(_MANAGER),
     # what decides about invoices, and invoices
     commands.SetCatalogItem: Permission(_MANAGER, "all"),
@@ -96,6 +97,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.Reconcile: Permission(("controller",), "looked-up"),
     # the system
     commands.SetBillingCompany: Permission(_ADMIN),
+    commands.SetSelfBillingAgreement: Permission(_ADMIN),
     commands.ConnectLedger: Permission(_ADMIN),
     commands.SetMailAccount: Permission(_ADMIN),
     commands.CheckLedger: Permission(_ADMIN, "looked-up"),

@@ -27,7 +27,7 @@ from services.invoicer.batches.rules.safety_checks import ParkedDebtor
 from services.invoicer.batches.store import allowances, line_options, selection
 from services.invoicer.batches.store import safety_checks as safety_store
 from services.invoicer.batches.store.selection import SelectedGroups
-from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.debtors.handlers.companies import company_of, no_self_billing
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, DebtorTerms, TaxRate
 from services.invoicer.debtors.rules.cycles import TimeGroup
 from services.invoicer.debtors.store import companies
@@ -91,8 +91,13 @@ class BatchPlan:
             **{
                 f"billing company {name}": getattr(self.company, name)
                 for name in self.company.__slots__
-                if name != "billing_company"
+                if name not in ("billing_company", "agreement")
             },
+            **(
+                {"self-billing agreement": self.company.agreement.values}
+                if self.company.agreement
+                else {}
+            ),
             **{
                 f"tax {rate.tax_code} from {rate.from_date}": plain(rate.percent)
                 for rate in self.rates
@@ -150,8 +155,8 @@ async def build(
     today = today_of(company.time_zone)
     up_to = cut_off or today
     rates = await companies.tax_rates_for(connection, billing_company)
-    located = await selection.locate_lines(connection, billing_company)
-    in_force = await _options(connection, billing_company, request, today)
+    located = await selection.locate_lines(connection, company)
+    in_force = await _options(connection, company, request, today)
     decisions = await decide(
         connection, company, located.account_names, request, today=today, cut_off=up_to
     )
@@ -205,22 +210,33 @@ async def build(
     )
 
 
+def _require_in_force(company: BillingCompany, on: date) -> None:
+    """Refuse documents of a self-billing agreement of days before it holds."""
+    if company.agreement and on < company.agreement.from_date:
+        raise no_self_billing(company.billing_company, company.agreement.from_date)
+
+
 async def _options(
-    connection: AsyncConnection, billing_company: str, request: BatchRequest, today: date
+    connection: AsyncConnection, company: BillingCompany, request: BatchRequest, today: date
 ) -> OptionsInForce | None:
     """Find the invoice option of each open line; None if the company never had an option.
 
-    Refused if the batch filter names an option that does not exist.
+    A supplier is paid by options only, and under an agreement that is in force. Refused if the
+    batch filter names options that do not exist.
     """
-    chosen, on = request.batch_filter.options, request.invoice_date or today
-    if not await option_store.has_options(connection, billing_company):
-        check_options(chosen, (), billing_company)
+    on, owner = request.invoice_date or today, company.options_of
+    _require_in_force(company, on)
+    if company.agreement is None and not await option_store.has_options(connection, owner):
+        check_options(request.batch_filter.options, (), owner)
         return None
-    conflicts = await line_options.resolve_options(connection, billing_company, on=on, today=today)
-    options = await option_store.options_for(connection, billing_company, on)
-    check_options(chosen, options, billing_company)
-    grouping = await option_store.grouping_by_country(connection, billing_company)
-    return OptionsInForce(options, grouping, conflicts)
+    conflicts = await line_options.resolve_options(connection, company, on=on, today=today)
+    options = await option_store.options_for(connection, owner, on)
+    check_options(request.batch_filter.options, options, owner)
+    return OptionsInForce(
+        options,
+        await option_store.grouping_by_country(connection, owner),
+        conflicts,
+    )
 
 
 async def _with_allowances(
@@ -325,18 +341,28 @@ async def with_document_tax(
 async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:
     """Return the buyer of each document of a plan."""
     groups = [document.group for document in plan.documents]
-    return await buyers_of(connection, groups, plan.decisions.own_terms)
+    return await buyers_of(connection, plan.company, groups, plan.decisions.own_terms)
 
 
 async def buyers_of(
-    connection: AsyncConnection, groups: Sequence[Group], own_terms: Mapping[str, DebtorTerms]
+    connection: AsyncConnection,
+    company: BillingCompany,
+    groups: Sequence[Group],
+    own_terms: Mapping[str, DebtorTerms],
 ) -> list[Buyer]:
     """Return the buyer of each group that becomes a document.
 
-    A document with a debit shows the debtor as it is now, with what its terms override. A document
-    of credits only repeats the buyer of the newest document that it corrects.
+    A document with a debit shows the debtor as it is now, with what its terms override; of a
+    self-billing agreement the billing company that pays. A document of credits only repeats the
+    buyer of the newest document that it corrects.
     """
-    current = await companies.buyers_for(connection, (group.account_name for group in groups))
+    names = {group.account_name for group in groups}
+    if company.agreement is not None:
+        paying = await company_of(connection, company.agreement.buyer)
+        buyer = Buyer(paying.name or paying.billing_company, paying.address, paying.tax_id)
+        current = dict.fromkeys(names, buyer)
+    else:
+        current = await companies.buyers_for(connection, names)
     corrected = [
         group.newest_corrected if group.credit_count == group.line_count else None
         for group in groups

@@ -42,7 +42,7 @@ from services.invoicer.batches.rules.batch_filter import NO_FILTER, BatchFilter
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.store import decisions, line_options
 from services.invoicer.debtors.rules.companies import BillingCompany, DocumentTerms
-from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
+from services.invoicer.debtors.store.billto import AGREEMENT_NODE_SQL, RESOLVED_NODE_SQL
 from services.invoicer.invoices.rules.documents import Group
 from services.invoicer.invoices.rules.totals import TaxPart, TaxSpan
 from services.invoicer.lines.rules import DocKey
@@ -122,17 +122,16 @@ class SelectedGroups:
         return list(groups.values())
 
 
-async def locate_lines(connection: AsyncConnection, billing_company: str) -> LocatedDebtors:
-    """Find the debtors of all open lines of a company.
-
-    The debtor of a debit follows from the billto hierarchy as it is now, the debtor of a credit
-    from the document that it corrects.
+async def locate_lines(connection: AsyncConnection, company: BillingCompany) -> LocatedDebtors:
+    """Find the debtors of all open lines: of debits by the billto hierarchy or the self-billing
+    agreement as of now, of credits by the documents that they correct.
     """
     await run(connection, f"SET LOCAL work_mem = '{WORK_MEM}'")
     await run(connection, f"SET LOCAL default_statistics_target = {STATISTICS_TARGET}")
-    await run(connection, _query("open_credits"), company=billing_company)
-    locations = _query("line_locations", resolved_nodes=RESOLVED_NODE_SQL)
-    await run(connection, locations, company=billing_company)
+    await run(connection, _query("open_credits"), company=company.billing_company)
+    nodes = AGREEMENT_NODE_SQL if company.agreement else RESOLVED_NODE_SQL
+    locations = _query("line_locations", resolved_nodes=nodes)
+    await run(connection, locations, company=company.billing_company)
     names = await rows(
         connection, "SELECT DISTINCT account_name FROM line_location WHERE account_name IS NOT NULL"
     )

@@ -75,7 +75,7 @@ async def on_finalize_drafts(connection: AsyncConnection, command: FinalizeDraft
             max(each.cut_off for each in drafts.values()),
             numbering,
             documents,
-            await buyers_of(connection, in_order, own_terms),
+            await buyers_of(connection, company, in_order, own_terms),
         )
         await selection.finish_lines(connection)
         invoice_ids = dict(
