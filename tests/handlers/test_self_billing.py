@@ -1,12 +1,17 @@
 """Suppliers are paid by self-billing, through all services (msp.md 3.4)."""
 
+import json
 from datetime import date
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.console.queries import ageing, reports, self_billing
+from services.console.actions.commands import new_command
+from services.console.importing.export import write_export
+from services.console.queries import ageing, pay_lines, reports, self_billing
 from services.console.queries.snapshot import open_snapshot
 from tests.builders import COMPANY, engagement, entry, node, requirement, supplier
 from tests.builders import timesheet as any_timesheet
@@ -84,7 +89,9 @@ async def supplied(
     return found
 
 
-async def test_both_sides_are_billed_each_at_its_own_rate(supplied: SuppliedProgramme) -> None:
+async def test_both_sides_are_billed_each_at_its_own_rate(
+    supplied: SuppliedProgramme, database: str
+) -> None:
     """The client pays 50.00 an hour, the supplier gets 40.00, in series of their own (msp.md 3.4).
 
     A revision to 38 h corrects both sides; conservation holds for each (`verify`).
@@ -108,6 +115,14 @@ async def test_both_sides_are_billed_each_at_its_own_rate(supplied: SuppliedProg
     ]  # fmt: skip
     assert await supplied.rows(DOCUMENTS) == first
     await supplied.work("38", 2)
+    async with open_snapshot(database) as connection:
+        lines, _ = await pay_lines.pay_lines(
+            connection, {AGREEMENT: date(2026, 3, 31)}, document="T-1",
+            statuses=("Pending", "Invoiced"),
+        )  # fmt: skip
+        assert {(line["account_name"], line["status"]) for line in lines} == {
+            ("NORTHSIDE", "Pending"), ("NORTHSIDE", "Invoiced"),
+        }  # fmt: skip
     assert await supplied.rows(OPEN) == [(AGREEMENT, "-2", "-80"), (COMPANY, "-2", "-100")]
     await supplied.batch()
     await supplied.bill()
@@ -309,3 +324,31 @@ async def test_what_an_agreement_cannot_be(supplied: SuppliedProgramme) -> None:
     changed = await supplied.agree(payment_terms="net:60")
     assert changed["details"]["reference"] == "SBA-1"
     assert changed["details"]["from_date"] == FROM
+
+
+async def test_an_export_sets_the_agreement_again(
+    supplied: SuppliedProgramme, database: str, tmp_path: Path
+) -> None:
+    """The exported command sets the same, even before the ATS has sent the supplier."""
+    await supplied.agree(reference="SBA-1", series_prefix="NS-", **TAX)
+    async with open_snapshot(database) as connection:
+        await write_export(connection, tmp_path, partial(new_command, actor="jo", reason="moved"))
+        (before,) = await self_billing.agreements(connection)
+    sent = [json.loads(line) for line in (tmp_path / "settings.jsonl").read_text().splitlines()]
+    companies = [one for one in sent if one["command"] == "set-billing-company"]
+    assert [one["billing_company"] for one in companies] == [COMPANY]
+    (agreement,) = [one for one in sent if one["command"] == "set-self-billing-agreement"]
+    agreement = {name: value for name, value in agreement.items() if value is not None}
+    del agreement["command"], agreement["command_id"], agreement["actor"], agreement["reason"]
+    for supplier_id in ("S-1", "S-9"):
+        again = await supplied.tell(
+            "set-self-billing-agreement", **agreement | {"supplier_id": supplier_id}
+        )
+        assert again["code"] == "ok", again
+    async with open_snapshot(database) as connection:
+        kept, copied = await self_billing.agreements(connection)
+    assert kept == before
+    ids = ("billing_company", "supplier_id", "account_name")
+    assert {k: v for k, v in copied.items() if k not in ids} == {
+        k: v for k, v in before.items() if k not in ids
+    }

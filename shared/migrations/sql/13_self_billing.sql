@@ -44,15 +44,9 @@ CREATE TABLE invoicer.supplier_number (
     REFERENCES invoicer.invoice (billing_company, invoice_number));
 GRANT SELECT, INSERT ON invoicer.supplier_number TO invoicer;
 
--- The debtor of each billto node, as of now; items of suppliers are at the agreement.
-CREATE OR REPLACE VIEW invoicer.console_node_debtor AS
-  SELECT n.node_id, coalesce(nullif(n.account_name, ''), nullif(p.account_name, ''),
-                             nullif(g.account_name, '')) AS account_name
-  FROM invoicer.billto_node n
-  LEFT JOIN invoicer.billto_node p ON p.node_id = n.parent_id AND p.level < n.level
-  LEFT JOIN invoicer.billto_node g ON g.node_id = p.parent_id AND g.level < p.level
-  UNION ALL
-  SELECT billing_company, nullif(account_name, '') FROM fee_realizer.self_billing;
+-- The Account Name of each agreement: its items are at no billto node.
+CREATE VIEW invoicer.console_agreement_debtor AS
+  SELECT billing_company, nullif(account_name, '') AS account_name FROM fee_realizer.self_billing;
 
 -- Agreements with the settings of their sellers.
 CREATE VIEW fee_realizer.console_self_billing AS
