@@ -11,7 +11,7 @@ import pytest
 
 from services.console.actions.commands import new_command
 from services.console.importing.export import write_export
-from services.console.queries import ageing, pay_lines, reports, self_billing
+from services.console.queries import ageing, explanations, pay_lines, reports, self_billing
 from services.console.queries.snapshot import open_snapshot
 from tests.builders import COMPANY, engagement, entry, node, requirement, supplier
 from tests.builders import timesheet as any_timesheet
@@ -122,6 +122,12 @@ async def test_both_sides_are_billed_each_at_its_own_rate(
         )  # fmt: skip
         assert {(line["account_name"], line["status"]) for line in lines} == {
             ("NORTHSIDE", "Pending"), ("NORTHSIDE", "Invoiced"),
+        }  # fmt: skip
+        (billed,) = [line["pay_line_id"] for line in lines if line["status"] == "Invoiced"]
+        kept = await explanations.explain_pay_line(connection, billed)
+        assert kept["billto"] == {
+            "account_name": "NORTHSIDE", "as": "kept on the document", "node": AGREEMENT,
+            "level": "agreement", "name": "supplier S-1",
         }  # fmt: skip
     assert await supplied.rows(OPEN) == [(AGREEMENT, "-2", "-80"), (COMPANY, "-2", "-100")]
     await supplied.batch()
