@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.fee_realizer.engagements.rules import EngagementState
-from services.fee_realizer.sources.rules.facts import Facts, Held, Line, Realized
+from services.fee_realizer.sources.rules.facts import BillingCompany, Facts, Held, Line, Realized
 from services.fee_realizer.sources.rules.timesheets import CitedPrice, realize_timesheet
 from tests.builders import COMPANY, days, engagement, entry, timesheet
 from tests.rules.test_fee_realizer_pricing import facts_with, version
@@ -103,6 +103,18 @@ def test_ids_that_are_too_long_together_hold() -> None:
         timesheet(engagement_id="E-1"), facts_of(pays("40"), supplier_id="S" * 199), {}
     )
     assert isinstance(held, Held) and held.code == "supplier_id_too_long"
+
+
+def test_an_agreement_bills_no_client() -> None:
+    """A requirement, charge or assignment that names an agreement as its company waits."""
+    facts = facts_of(pays("40"))
+    agreement = f"S-1@{COMPANY}"
+    named = replace(facts.requirements["REQ-1"], billing_company=agreement)
+    companies = facts.companies | {agreement: BillingCompany(agreement, True)}
+    held = realize_timesheet(
+        timesheet(), replace(facts, requirements={"REQ-1": named}, companies=companies), {}
+    )
+    assert isinstance(held, Held) and held.code == "unknown_billing_company"
 
 
 def test_without_pay_rates_there_is_one_side_only() -> None:
