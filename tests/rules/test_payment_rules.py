@@ -341,6 +341,22 @@ def test_after_a_credit_nothing_is_paid_beyond_a_line_or_the_document(
         assert not any(paid_by_line(after).values())
 
 
+def test_a_payment_that_keeps_negative_lines_only_takes_nothing_on() -> None:
+    """Check a keeps -0.01 of line 3 when line 1 is credited; b and c give back what is too much."""
+    values = {1: 0 * CENT, 3: -CENT, 4: 3 * CENT, 6: -CENT}
+    payments = [
+        PaidByPayment("a", {1: 2 * CENT, 3: -CENT}),
+        PaidByPayment("b", {4: 2 * CENT}),
+        PaidByPayment("c", {4: CENT}),
+    ]
+    changes = free_by_credit(values, payments, CENT)
+    totals = {
+        each.payment_id: each.total + sum(changes.get(each.payment_id, {}).values(), ZERO)
+        for each in payments
+    }
+    assert totals == {"a": ZERO, "b": CENT, "c": ZERO}
+
+
 @given(documents(), cents, cents)
 def test_the_amount_paid_does_not_depend_on_the_order(
     values: dict[int, Decimal], first: Decimal, second: Decimal

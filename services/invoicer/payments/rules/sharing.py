@@ -159,7 +159,8 @@ def _settle(
     rest = sum(given.values(), ZERO)
     if rest < 0:  # negative lines only: the document is worth less than what is paid of it
         for each in reversed(payments):
-            back = min(each.total + sum(changes[each.payment_id].values(), ZERO), -rest)
+            left_to_it = each.total + sum(changes[each.payment_id].values(), ZERO)
+            back = max(min(left_to_it, -rest), ZERO)
             wanted = {line_no: -amount for line_no, amount in given.items()}
             part = {no: -amount for no, amount in share(back, wanted, step).items()}
             rest += back
