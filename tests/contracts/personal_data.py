@@ -148,6 +148,8 @@ PERSONAL: dict[str, Personal] = {
     "approvers": Personal(STAFF, "who approves in a step of a workflow", HISTORY, STAYS),
     "given": Personal(STAFF, "approver of a step as its workflow names him", HISTORY, STAYS),
     "planned": Personal(STAFF, "approver of a step of a draft", HISTORY, STAYS),
+    "to": Personal(STAFF, "who approves in place of another", HISTORY, STAYS),
+    "on_behalf_of": Personal(STAFF, "for whom an approver acts", HISTORY, STAYS),
     "who": Personal(STAFF, "approver of a step of a draft, as it is now", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
@@ -179,7 +181,7 @@ NOT_PERSONAL_TEXT = """
     unit value_sha256 variant warning what worker
     bill_to billing_filter billing_types client_country department engagement_id group group_by
     location request_types supplier_id workflow
-    departments forbids locations step
+    departments draft forbids locations step
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 from pydantic import Field, TypeAdapter
 
 from shared.events.commands.access import AddKey, DisableKey, RoleGrant, RotateKey, SetPerson
+from shared.events.commands.approvals import ApproveDraft, ReassignDraft, RejectDraft
 from shared.events.commands.assignments import (
     ConfirmAssignment,
     EndAssignment,
@@ -120,6 +121,9 @@ AnyCommand = (
     | SetInvoiceOption
     | SetCountryGrouping
     | SetWorkflow
+    | ApproveDraft
+    | RejectDraft
+    | ReassignDraft
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch
