@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.access import handlers as access
+from services.invoicer.approvals import handlers as approvals
 from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
@@ -33,7 +34,7 @@ from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
 from shared.consumer.processing import Subscription
 from shared.consumer.worker import Service
-from shared.events.commands import Explain, ExplainOption
+from shared.events.commands import ApproveDraft, Explain, ExplainOption
 
 NAME = "invoicer"
 COLLECT_EVERY_SECONDS = 15.0
@@ -74,6 +75,7 @@ DISPATCHER = CommandDispatcher(
         **options.HANDLERS,
         **workflows.HANDLERS,
         **self_billing.HANDLERS,
+        **approvals.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,
@@ -92,7 +94,9 @@ DISPATCHER = CommandDispatcher(
     companies_of={
         Explain: explain.companies_of,
         ExplainOption: explain_option.companies_of,
+        **dict.fromkeys(approvals.HANDLERS, approvals.companies_of),
     },
+    authors_of={ApproveDraft: approvals.authors_of},
 )
 
 

@@ -140,6 +140,9 @@ COMMANDS = {
         ],
         "forbids": [{"status": "pending_finalization", "action": "edit"}],
     },
+    "approve-draft": {"draft": "D-000001@1", "on_behalf_of": "ann"},
+    "reject-draft": {"draft": "D-000001@1"},
+    "reassign-draft": {"draft": "D-000001@1", "to": "ben", "step": "head"},
     "explain-option": {"pay_line_id": 17},
     "add-charge": COMPANY
     | {

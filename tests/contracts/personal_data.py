@@ -149,6 +149,8 @@ PERSONAL: dict[str, Personal] = {
     "approvers": Personal(STAFF, "who approves in a step of a workflow", HISTORY, STAYS),
     "given": Personal(STAFF, "approver of a step as its workflow names him", HISTORY, STAYS),
     "planned": Personal(STAFF, "approver of a step of a draft", HISTORY, STAYS),
+    "to": Personal(STAFF, "who approves in place of another", HISTORY, STAYS),
+    "on_behalf_of": Personal(STAFF, "for whom an approver acts", HISTORY, STAYS),
     "who": Personal(STAFF, "approver of a step of a draft, as it is now", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }

@@ -14,6 +14,11 @@ from tests.in_process import Pipeline
 
 CLIENT = "office-1 account"
 US = {"client_country": "US", "bill_to": "client"}
+NO_COMPANY = (
+    "explain", "explain-option", "set-person", "set-workflow", "approve-draft", "reject-draft",
+    "reassign-draft",
+)  # fmt: skip
+"""Commands that name no billing company."""
 DOCUMENTS = (
     "SELECT trim_scale(net)::text, po_number, invoice_option -> 'group', line_count,"
     " invoice_option ->> 'name', trim_scale(total)::text FROM invoicer.invoice ORDER BY number"
@@ -33,7 +38,7 @@ class Programme:
 
     async def tell(self, name: str, /, **fields: Any) -> dict[str, Any]:
         """Send a command of the billing company and return its result."""
-        company = {} if name.startswith("explain") else {"billing_company": COMPANY}
+        company = {} if name in NO_COMPANY else {"billing_company": COMPANY}
         sent = command(name, **company | fields)
         await self.send("operator-commands", sent)
         return json.loads(self.pipeline.answers()[sent.command_id])  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from tests.signed import Senders, signed
 
 MAY: Mapping[str, str] = {
     "viewer": "",
-    "approver": "",
+    "approver": "approve-draft reject-draft reassign-draft",
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders"
     " record-payment apply-payment unapply-payment reverse-payment apply-credit create-drafts"

@@ -32,6 +32,7 @@ MODULES = {
     "invoice_options": ("options", "grouping"),
     "workflows": ("workflows",),
     "drafts": ("drafts",),
+    "approvals": ("drafts",),
     "importing": ("import",),
     "documents": ("documents", "publish", "republish"),
     "lines": ("pay-lines", "health-check"),

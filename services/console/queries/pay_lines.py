@@ -28,8 +28,8 @@ LINE = (
 )
 TODAY = "unnest(CAST(:companies AS text[]), CAST(:todays AS date[])) AS t(billing_company, today)"
 STATUS = (
-    "CASE WHEN p.effective_date > t.today THEN 'Scheduled' WHEN s.line_key IS NOT NULL THEN"
-    " 'Snoozed' ELSE 'Pending' END"
+    "CASE WHEN p.effective_date > t.today THEN 'Scheduled' WHEN s.line_key IS NOT NULL OR"
+    " r.pay_line_id IS NOT NULL THEN 'Snoozed' ELSE 'Pending' END"
 )
 OPEN = (
     f"{TODAY} JOIN invoicer.console_open_line o USING (billing_company)"
@@ -38,6 +38,7 @@ OPEN = (
     " p.document_id"
     " AND s.line_key = p.line_key AND p.corrects_invoice_id IS NULL AND (s.until_date IS NULL OR"
     " s.until_date > t.today)"
+    " LEFT JOIN invoicer.console_rejected_line r ON r.pay_line_id = p.pay_line_id"
 )
 CORRECTED = " LEFT JOIN invoicer.console_invoice c ON c.invoice_id = p.corrects_invoice_id"
 OF_NODE = (
@@ -57,7 +58,8 @@ INVOICED = (
     " USING (invoice_id)"
 )
 HOLD = (
-    "s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until"
+    "coalesce(s.code, r.code) AS hold_code, coalesce(s.reason, r.reason) AS hold_reason,"
+    " coalesce(s.actor, r.actor) AS held_by, s.until_date AS held_until"
 )
 NO_HOLD = (
     "NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, CAST(NULL AS date) AS held_until"
@@ -94,7 +96,7 @@ SOURCES = (
         OPEN_STATUSES,
         STATUS,
         DEBTOR,
-        "concat_ws(' ', s.code, s.reason)",
+        "concat_ws(' ', s.code, s.reason, r.code, r.reason)",
         f"{HOLD}, {NO_INVOICE}",
         f"{OPEN}{OF_NODE}",
     ),

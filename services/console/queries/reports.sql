@@ -12,6 +12,7 @@ LEFT JOIN invoicer.console_snooze s ON s.document_kind = p.document_kind
   AND s.document_id = p.document_id AND s.line_key = p.line_key AND p.corrects_invoice_id IS NULL
   AND (s.until_date IS NULL OR s.until_date > :today)
 WHERE o.billing_company = :company AND p.effective_date <= :today AND s.line_key IS NULL
+  AND p.pay_line_id NOT IN (SELECT r.pay_line_id FROM invoicer.console_rejected_line r)
 GROUP BY 1, 2 ORDER BY 1, 2
 
 -- name: scheduled
@@ -90,20 +91,25 @@ WHERE i.billing_company = :company AND i.invoice_date BETWEEN :since AND :until
 ORDER BY i.series, i.number, l.line_no
 
 -- name: snoozed
--- Open lines that are due and snoozed today, with who snoozed them, why, since when and until when.
+-- Open lines that are due and snoozed or rejected today, with who did it, why, since when and until
+-- when.
 SELECT p.pay_line_id, p.document_id, coalesce(n.account_name, g.account_name) AS account_name,
     p.description, p.week_ending,
-    p.effective_date, p.quantity, p.unit, p.amount, p.currency, s.reason, s.actor,
-    CAST(s.snoozed_at AT TIME ZONE c.time_zone AS date) AS since, s.until_date AS until
+    p.effective_date, p.quantity, p.unit, p.amount, p.currency,
+    coalesce(s.reason, r.reason) AS reason, coalesce(s.actor, r.actor) AS actor,
+    CAST(coalesce(s.snoozed_at, r.rejected_at) AT TIME ZONE c.time_zone AS date) AS since,
+    s.until_date AS until
 FROM invoicer.console_open_line o
 JOIN fee_realizer.console_billing_company c USING (billing_company)
 JOIN invoicer.console_pay_line p USING (pay_line_id)
-JOIN invoicer.console_snooze s ON s.document_kind = p.document_kind
+LEFT JOIN invoicer.console_snooze s ON s.document_kind = p.document_kind
   AND s.document_id = p.document_id AND s.line_key = p.line_key
+  AND p.corrects_invoice_id IS NULL AND (s.until_date IS NULL OR s.until_date > :today)
+LEFT JOIN invoicer.console_rejected_line r ON r.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node
 LEFT JOIN invoicer.console_agreement_debtor g ON g.billing_company = p.billing_company
 WHERE o.billing_company = :company AND p.effective_date <= :today
-  AND p.corrects_invoice_id IS NULL AND (s.until_date IS NULL OR s.until_date > :today)
+  AND (s.line_key IS NOT NULL OR r.pay_line_id IS NOT NULL)
   AND (CAST(:account AS text) IS NULL OR coalesce(n.account_name, g.account_name) = :account)
 ORDER BY p.effective_date, p.pay_line_id
 

@@ -204,6 +204,23 @@ async def is_edited_away(connection: AsyncConnection, document: DocKey, line_key
     return bool(found and found[0][0])
 
 
+async def rejected_among(connection: AsyncConnection, pay_line_ids: Iterable[int]) -> set[int]:
+    """Return those of the lines that are on hold because their draft was rejected."""
+    found = await rows(
+        connection,
+        "SELECT pay_line_id FROM invoicer.rejected_line"
+        " WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))",
+        ids=sorted(set(pay_line_ids)),
+    )
+    return {row.pay_line_id for row in found}
+
+
+async def end_rejections(connection: AsyncConnection, pay_line_ids: Iterable[int]) -> None:
+    """End the hold of lines whose draft was rejected."""
+    query = "DELETE FROM invoicer.rejected_line WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))"
+    await run(connection, query, ids=sorted(pay_line_ids))
+
+
 async def save_snoozes(
     connection: AsyncConnection, changes: Mapping[tuple[DocKey, str], Snooze | None]
 ) -> None:

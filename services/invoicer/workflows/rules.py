@@ -15,7 +15,7 @@ from shared.errors import Refused
 from shared.events.commands.workflows import FIELD, PERSON, ROLE, WorkflowStep
 from shared.terms import listed
 
-SEE_ROUTING = "see who is next: `backoffice drafts show {}`"
+SEE_ROUTING = "see who is next: `backoffice drafts routing {}`"
 
 
 @dataclass(frozen=True, slots=True)

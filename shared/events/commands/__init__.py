@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 from pydantic import Field, TypeAdapter
 
 from shared.events.commands.access import AddKey, DisableKey, RoleGrant, RotateKey, SetPerson
+from shared.events.commands.approvals import ApproveDraft, ReassignDraft, RejectDraft
 from shared.events.commands.assignments import (
     ConfirmAssignment,
     EndAssignment,
@@ -133,6 +134,9 @@ AnyCommand = (
     | SetCountryGrouping
     | SetWorkflow
     | RecordSupplierNumber
+    | ApproveDraft
+    | RejectDraft
+    | ReassignDraft
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch

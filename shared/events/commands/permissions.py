@@ -80,6 +80,10 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.CreditInvoice: Permission(_MANAGER),
     commands.LoadOpeningDocuments: Permission(_MANAGER),
     commands.SetOpeningNumber: Permission(_MANAGER),
+    # approval of drafts; which step an approval counts for, the workflow says
+    commands.ApproveDraft: Permission(("approver",), "looked-up", four_eyes=True),
+    commands.RejectDraft: Permission(("approver",), "looked-up"),
+    commands.ReassignDraft: Permission(("approver",), "looked-up"),
     # delivery
     commands.SyncBatch: Permission(_MANAGER),
     commands.RetryDelivery: Permission(_MANAGER, "looked-up"),

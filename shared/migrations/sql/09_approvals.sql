@@ -57,6 +57,15 @@ CREATE TABLE invoicer.draft_approval (
   PRIMARY KEY (draft_id, version, step_no, place_no),
   UNIQUE (draft_id, version, step_no, person),
   FOREIGN KEY (draft_id, version, step_no, place_no) REFERENCES invoicer.draft_approver);
+-- Open lines that no batch or draft takes, because a draft that they were on was rejected: until
+-- they are replaced, or an operator releases them.
+CREATE TABLE invoicer.rejected_line (
+  pay_line_id bigint PRIMARY KEY,
+  draft_id bigint NOT NULL REFERENCES invoicer.draft,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  rejected_at timestamptz NOT NULL);
+GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.rejected_line TO invoicer;
 GRANT SELECT, INSERT ON invoicer.workflow, invoicer.draft_routing, invoicer.draft_step,
   invoicer.draft_approver, invoicer.draft_approval TO invoicer;
 GRANT UPDATE (who) ON invoicer.draft_approver TO invoicer;
@@ -66,6 +75,9 @@ CREATE VIEW invoicer.console_workflow AS
   SELECT w.name, w.version, w.steps, w.forbids, w.actor, w.reason, w.set_at,
          w.version = max(w.version) OVER (PARTITION BY w.name) AS newest
   FROM invoicer.workflow w;
+CREATE VIEW invoicer.console_rejected_line AS
+  SELECT pay_line_id, draft_id, 'rejected' AS code, reason, actor, rejected_at
+  FROM invoicer.rejected_line;
 -- Approvers of drafts for the console, version by version, with the approvals that there are.
 CREATE VIEW invoicer.console_draft_approver AS
   SELECT s.draft_id, s.version, s.step_no, s.step, s.stage, s.mandatory, a.place_no, a.given,

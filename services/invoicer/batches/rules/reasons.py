@@ -7,6 +7,7 @@ packs a reason into five bits.
 SCHEDULED = "scheduled"
 SNOOZED = "snoozed"
 EDIT_MEETS_REVISION = "edit_meets_revision"
+REJECTED = "rejected"
 TO_BE_PRICED = "to_be_priced"
 AFTER_CUT_OFF = "after_cut_off"
 NOT_IN_CYCLE = "not_in_cycle"
@@ -29,6 +30,7 @@ REASONS = (
     SCHEDULED,
     SNOOZED,
     EDIT_MEETS_REVISION,
+    REJECTED,
     TO_BE_PRICED,
     AFTER_CUT_OFF,
     NOT_IN_CYCLE,

@@ -51,8 +51,10 @@ FROM (
   FROM open_credit GROUP BY account_name, billto_node, billto_level) s
 
 -- name: snoozed_lines
--- A snooze belongs to a document and line key, and never holds a credit.
+-- A snooze belongs to a document and line key, and never holds a credit. A rejection belongs to
+-- the line.
 CREATE TEMP TABLE snoozed_line ON COMMIT DROP AS
+SELECT pay_line_id, max(code) AS code FROM (
 SELECT o.pay_line_id, z.code
 FROM invoicer.snooze z
 JOIN invoicer.pay_line p ON p.document_id = z.document_id AND p.document_kind = z.document_kind
@@ -61,6 +63,11 @@ JOIN invoicer.open_line o
   ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
 WHERE p.billing_company = :company AND p.corrects_invoice_id IS NULL
   AND (z.until_date IS NULL OR z.until_date > CAST(:today AS date))
+UNION ALL
+SELECT o.pay_line_id, 'rejected'
+FROM invoicer.rejected_line r
+JOIN invoicer.open_line o ON o.billing_company = :company AND o.pay_line_id = r.pay_line_id) h
+GROUP BY pay_line_id
 
 -- name: lines_to_price
 -- The open lines of documents that wait to be priced again: their prices are no longer right.
@@ -131,6 +138,8 @@ FROM (
       SELECT k.*, d.debtor_no, d.credit_split, t.terms_no, s.location_no,
              coalesce(m.decimals, 2) AS decimals,
              CASE WHEN k.effective_date > CAST(:today AS date) THEN {scheduled}
+                  WHEN k.pay_line_id IN (SELECT r.pay_line_id FROM invoicer.rejected_line r)
+                    THEN {rejected}
                   WHEN k.pay_line_id IN (SELECT w.pay_line_id FROM line_to_price w)
                     THEN {to_be_priced}
                   WHEN k.week_ending IS NULL AND k.effective_date > d.products_to
@@ -196,6 +205,7 @@ FROM (
          CASE WHEN k.pay_line_id IS NOT NULL THEN k.exclusion_reason
               WHEN o.effective_date > CAST(:today AS date) THEN {scheduled}
               WHEN z.code = 'snoozed' THEN {snoozed}
+              WHEN z.code = 'rejected' THEN {rejected}
               WHEN z.code IS NOT NULL THEN {edit_meets_revision}
               WHEN w.pay_line_id IS NOT NULL THEN {to_be_priced}
               WHEN p.line_kind = 'product' AND o.effective_date > s.products_to

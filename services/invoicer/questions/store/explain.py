@@ -133,6 +133,11 @@ async def forgiven_of(
     return NOTHING if found is None else QuantityAmount(found.quantity, found.amount)
 
 
+async def rejection_of(connection: AsyncConnection, line: Any) -> Any:
+    """Return the rejection of a line's draft: draft, reason, actor and when."""
+    return await _first(connection, QUERIES["rejection"], id=line.pay_line_id)
+
+
 async def snooze_of(connection: AsyncConnection, line: Any) -> Any | None:
     """Return the snooze of a line's key: reason, actor, since when and until when."""
     kind, document_id, key = line.document_kind, line.document_id, line.line_key

@@ -88,6 +88,11 @@ FROM invoicer.write_off WHERE document_kind = :kind AND document_id = :id
 SELECT reason, actor, snoozed_at, until_date FROM invoicer.snooze
 WHERE document_kind = :kind AND document_id = :id AND line_key = :key
 
+-- name: rejection
+-- Who rejected the draft that an open line was on, and why.
+SELECT 'D-' || lpad(CAST(draft_id AS text), 6, '0') AS draft, reason, actor, rejected_at
+FROM invoicer.rejected_line WHERE pay_line_id = :id
+
 -- name: limiting_batch
 -- The last batch of a company, if it was limited to other documents than this one. Credits by hand
 -- and opening data are closed as batches of their own, and select nothing.

@@ -3,7 +3,7 @@
 All run under the shared lock of the billing company and the locks of the documents.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -63,14 +63,20 @@ async def on_snooze_pay_lines(connection: AsyncConnection, command: SnoozePayLin
 
 
 async def on_release_pay_lines(connection: AsyncConnection, command: ReleasePayLines) -> Answer:
-    """End the hold of lines, whether an operator or settlement set it."""
-    found = await _locked(connection, command.billing_company, command.pay_line_ids)
+    """End the hold of lines, whether an operator, settlement or a rejected draft set it."""
+    rejected = await settlement.rejected_among(connection, command.pay_line_ids)
+    found = await _locked(
+        connection, command.billing_company, command.pay_line_ids, rejected=rejected
+    )
     before = await _snoozes_of(connection, found)
+    for pay_line_id in rejected:
+        before[str(pay_line_id)] = before[str(pay_line_id)] or {"code": "rejected"}
     held = [line for line in found if before[str(line.pay_line_id)] is not None]
     not_held = len(found) - len(held)
     if not held:
         raise Refused("not_on_hold", f"{_named(_ids(found))}: not on hold", SEE_LINES)
     await settlement.save_snoozes(connection, {_place(line): None for line in held})
+    await settlement.end_rejections(connection, rejected)
     rest = f"; {not_held:,} were not on hold" if not_held else ""
     return Answer(
         f"{_counted(held)} released{rest}",
@@ -157,11 +163,12 @@ async def _locked(
     pay_line_ids: Sequence[int],
     *,
     replaced: bool = False,
+    rejected: Collection[int] = (),
 ) -> list[FoundLine]:
     """Return the named lines, with their companies and documents locked.
 
     Refuses lines that are neither open nor on a draft, or not of that company. `replaced`: accept
-    replaced lines too.
+    replaced lines too; `rejected`: accept these lines although they are credits.
     """
     named = await lines.lines_by_id(connection, pay_line_ids)
     documents = {line.document for line in named.values()}
@@ -177,7 +184,12 @@ async def _locked(
         raise _refusal("unknown_pay_line", unknown, "no such pay line", SEE_LINES)
     in_order = [found[an_id] for an_id in wanted]
     for code, problem, fix, applies in _CHECKS:
-        ids = [line.pay_line_id for line in in_order if applies(line, company)]
+        exempt = rejected if code == "credit_line" else ()
+        ids = [
+            line.pay_line_id
+            for line in in_order
+            if applies(line, company) and line.pay_line_id not in exempt
+        ]
         if ids and not (replaced and problem == REPLACED):
             raise _refusal(code, ids, problem.format(company=company), fix)
     return in_order
