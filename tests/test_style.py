@@ -26,7 +26,7 @@ LAYOUT = {
         "sources",
         "rates",
     },
-    "scheduler": {"app", "due_lines"},
+    "scheduler": {"app", "due_lines", "schedules"},
     "invoicer": {
         "app",
         "access",

@@ -1,0 +1,1 @@
+"""Schedules: the calendars by which invoices are made, and their runs."""
