@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.console.cli.debtor_terms import _in_words as in_words
 from services.console.cli.explaining import _allowances as shown_allowances
+from services.console.columns.debtors import in_words
 from services.console.queries import batches, debtors, explanations, invoices
 from services.console.queries.snapshot import open_snapshot
 from shared.events.billing import InvoiceClosed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.console.cli.debtor_terms import table_row
+from services.console.columns.debtors import table_row
 from services.console.importing.allowances import read_allowance
 from services.console.importing.terms import read_terms
 from services.invoicer.debtors.rules.allowances import AllowanceTerm, change_allowances, in_order

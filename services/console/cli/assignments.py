@@ -21,33 +21,12 @@ from services.console.cli.options import (
     read_date,
     read_decimal,
 )
-from services.console.cli.output import Column, Screen
+from services.console.cli.output import Screen
+from services.console.columns.assignments import ASSIGNMENTS, OCCURRENCES, due
 
 app = typer.Typer(
     help="Catalog items that a company, client or office is billed for.", no_args_is_help=True
 )
-ASSIGNMENTS = [
-    Column("assignment_id", "assignment"),
-    Column("billing_company"),
-    Column("node_id", "node"),
-    Column("item_id", "item"),
-    Column("price", price=True),
-    Column("currency"),
-    Column("due", most=60),
-    Column("from_date", "from"),
-    Column("last_date", "until"),
-    Column("occurrences", figures=True),
-    Column("held", figures=True),
-    Column("unconfirmed", figures=True),
-]
-OCCURRENCES = [
-    Column("document_id", "occurrence"),
-    Column("invoice_number", "invoice"),
-    Column("account_name", most=40),
-    Column("old", figures=True),
-    Column("new", figures=True),
-    Column("currency", ""),
-]
 DAY: dict[str, Any] = {"metavar": "DAY", "min": 1, "max": 31}
 Assignment = Annotated[str, typer.Argument(metavar="ID")]
 
@@ -137,16 +116,10 @@ def list_assignments(run: Run, billing_company: AnyCompany = None, limit: Limit 
     from services.console.queries.assignments import assignments
 
     found, total = run.read(assignments, billing_company, limit)
-    rows = [row | {"due": _due(row["schedule"])} for row in found]
+    rows = [row | {"due": due(row["schedule"])} for row in found]
     run.page(
         "assignments", rows, total, ASSIGNMENTS, "no assignment: backoffice assignments set --help"
     )
-
-
-def _due(schedule: dict[str, Any]) -> str:
-    if "dates" in schedule:
-        return ", ".join(schedule["dates"])
-    return f"{'monthly' if schedule['months'] == 1 else 'quarterly'} on day {schedule['day']}"
 
 
 @command(app, sends=True)

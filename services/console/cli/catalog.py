@@ -8,26 +8,10 @@ import typer
 from services.console.cli.command import Run, command
 from services.console.cli.command_lines import send_lines
 from services.console.cli.options import Check, file_argument, must_be_one_of, option, read_json
-from services.console.cli.output import Column
+from services.console.columns.catalog import CATALOG, LEVELS, price_of
 
 app = typer.Typer(help="Products and services.", no_args_is_help=True)
 KINDS = ("placement", "non-placement")
-CATALOG = [
-    Column("item_id", "item"),
-    Column("name"),
-    Column("item_class", "class"),
-    Column("family"),
-    Column("variant"),
-    Column("product_kind", "kind"),
-    Column("amount", figures=True),
-    Column("currency"),
-    Column("percent_of_salary", "%", figures=True),
-    Column("percent_of", "of"),
-    Column("tax_code", "tax"),
-    Column("version", ids=True),
-]
-LEVELS = ("item_class", "family", "variant")
-
 Class = Annotated[str | None, option("Only this class.", "--class", metavar="C")]
 Family = Annotated[str | None, option("Only this family.", metavar="F")]
 Kind = Annotated[str | None, option("Only products of this kind.", metavar="|".join(KINDS))]
@@ -93,7 +77,9 @@ def show_tree(run: Run, item_class: Class = None, family: Family = None, kind: K
             if name and path[: depth + 1] != shown[: depth + 1]:
                 run.say("  " * depth + name)
         shown = path
-        run.say("  " * sum(map(bool, path)) + f"{item['item_id']}: {item['name']}, {_price(item)}")
+        run.say(
+            "  " * sum(map(bool, path)) + f"{item['item_id']}: {item['name']}, {price_of(item)}"
+        )
     if not items:
         run.say("no item: backoffice catalog import FILE.csv")
 
@@ -105,11 +91,3 @@ def _items(
 
     must_be_one_of(KINDS, kind, "--kind")
     return run.read(catalog, item_class, family, kind)
-
-
-def _price(item: dict[str, Any]) -> str:
-    if item["amount"] is not None:
-        return f"{item['amount']} {item['currency']}"
-    if item["percent_of_salary"] is None:
-        return "priced by each charge or assignment"
-    return f"{item['percent_of_salary']} % of {item['percent_of']}"

@@ -20,21 +20,9 @@ from services.console.cli.options import (
     read_date,
     read_decimal,
 )
-from services.console.cli.output import Column
+from services.console.columns.charges import CHARGES
 
 app = typer.Typer(help="Expenses and other charges for a debtor.", no_args_is_help=True)
-CHARGES = [
-    Column("charge_id", "charge"),
-    Column("billing_company"),
-    Column("node_id", "node"),
-    Column("item_id", "item"),
-    Column("quantity", figures=True),
-    Column("price", figures=True),
-    Column("currency"),
-    Column("service_date"),
-    Column("text", most=40),
-    Column("hold_code", "held"),
-]
 
 
 def register(backoffice: typer.Typer) -> None:

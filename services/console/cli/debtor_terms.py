@@ -20,31 +20,11 @@ from services.console.cli.options import (
     read_date,
     read_text,
 )
-from services.console.cli.output import Column
+from services.console.columns.debtors import VERSIONS, since, table_row
 
 app = typer.Typer(
     help="Terms of a debtor that differ from the billing company's.", no_args_is_help=True
 )
-VERSIONS = [
-    Column("account_name", most=40),
-    Column("from_date", "from"),
-    Column("to_date", "to"),
-    Column("time_group", "time group"),
-    Column("missing_timesheets", "missing timesheets"),
-    Column("payment_terms", "terms"),
-    Column("credits"),
-    Column("zero_documents", "zero documents"),
-    Column("tax_regime", "tax"),
-    Column("tax_wording", "wording"),
-    Column("tax_id"),
-    Column("address"),
-    Column("emails", "e-mail", most=60),
-    Column("attach"),
-    Column("contact"),
-    Column("reference"),
-    Column("timesheet_detail", "timesheets"),
-    Column("allowances", "discounts and surcharges", most=80),
-]
 Discounts = Annotated[
     list[str] | None,
     option(
@@ -63,15 +43,6 @@ Surcharges = Annotated[
 RemovedAllowances = Annotated[
     list[str] | None, option("End a discount or surcharge; may be given again.", metavar="NAME")
 ]
-DEFAULTS = {
-    "zero_documents": False,
-    "tax_regime": "standard",
-    "missing_timesheets": "bill",
-    "credits": "separate",
-    "attach": "pdf",
-    "timesheet_detail": "none",
-}
-"""Values that a table leaves out, because every debtor has them unless its terms differ."""
 FromDate = Annotated[
     date | None,
     parsed(
@@ -100,10 +71,6 @@ TimesheetDetail = Annotated[
         metavar="none|appendix|file",
     ),
 ]
-FIRST_DAY = "1970-01-01"
-"""The from-date of the first terms of a debtor, unless the operator gives another."""
-
-
 Emails = Annotated[
     list[str] | None,
     option(
@@ -139,11 +106,6 @@ MailTextFile = Annotated[
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     backoffice.add_typer(app, name="debtor-terms")
-
-
-def _since(day: str) -> str:
-    """The first day of terms, in a word if there is none before it."""
-    return "always" if day == FIRST_DAY else day
 
 
 def read_yes(text: str) -> bool:
@@ -199,7 +161,7 @@ def set_terms(
     """Change the terms that are named, from a day on; the other terms stay as they are."""
     run.send(
         "set-debtor-terms",
-        show=lambda details: run.facts(details | {"from_date": _since(details["from_date"])}),
+        show=lambda details: run.facts(details | {"from_date": since(details["from_date"])}),
         billing_company=billing_company,
         account_name=account_name,
         from_date=from_date,
@@ -282,24 +244,3 @@ def show_terms(
         VERSIONS,
         empty=f"{account_name or 'every debtor'} has the defaults of {billing_company}",
     )
-
-
-def table_row(version: dict[str, Any]) -> dict[str, Any]:
-    """Terms as a table shows them: lists as texts, and nothing where every debtor has the same."""
-    texts = {
-        "allowances": "; ".join(map(_in_words, version["allowances"])),
-        "emails": ", ".join(version["emails"]),
-        "attach": ", ".join(version["attach"]),
-    }
-    return {
-        name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
-        for name, value in (version | texts).items()
-    } | {"from_date": _since(str(version["from_date"]))}
-
-
-def _in_words(allowance: dict[str, Any]) -> str:
-    """A discount or surcharge as a table shows it: discount Volume 2.5 % of timesheets."""
-    percent, amount = allowance["percent"], allowance["amount"]
-    figure = f"{percent} %" if percent else f"{amount} {allowance['currency']}".strip()
-    of = "" if allowance["applies_to"] == "all" else f" of {allowance['applies_to']}"
-    return f"{allowance['kind']} {allowance['name']} {figure}{of}"

@@ -7,6 +7,7 @@ import typer
 from services.console.cli.command import Run, command
 from services.console.cli.options import Limit, option
 from services.console.cli.output import Column
+from services.console.columns.engagements import ENGAGEMENTS, SUPPLIERS, TERMS, visible_to
 
 app = typer.Typer(
     help="Engagements: one worker or piece of work of one supplier at a client.",
@@ -15,25 +16,6 @@ app = typer.Typer(
 suppliers_app = typer.Typer(
     help="Suppliers: the staffing firms that provide workers.", no_args_is_help=True
 )
-ENGAGEMENTS = [
-    Column("engagement_id", "engagement"),
-    Column("request_type", "type"),
-    Column("supplier_id", "supplier"),
-    Column("client_country", "country"),
-    Column("location"),
-    Column("department"),
-    Column("invoice_option", "newest option"),
-    Column("visible", "visible to"),
-    Column("needs_transfer", "transfer"),
-    Column("placements", figures=True),
-    Column("closed"),
-]
-TERMS = [
-    Column("from_date", "from"),
-    Column("invoice_option", "option"),
-    Column("visible", "visible to"),
-    Column("needs_transfer", "transfer"),
-]
 PLACEMENTS = [
     Column("placement_id", "placement"),
     Column("requirement_id", "requirement"),
@@ -41,13 +23,6 @@ PLACEMENTS = [
     Column("start_date", "from"),
     Column("end_date", "until"),
     Column("named", "names it"),
-]
-SUPPLIERS = [
-    Column("supplier_id", "supplier"),
-    Column("name", most=40),
-    Column("account_name", "account name", most=40),
-    Column("engagements", figures=True),
-    Column("closed"),
 ]
 
 
@@ -67,7 +42,7 @@ def list_engagements(
     from services.console.queries.engagements import engagements
 
     rows, total = run.read(engagements, supplier, limit)
-    shown = [row | {"visible": _visible(row["billing_filter"])} for row in rows]
+    shown = [row | {"visible": visible_to(row["billing_filter"])} for row in rows]
     run.page(
         "engagements",
         shown if not run.as_json else rows,
@@ -98,7 +73,7 @@ def show(
     terms = [
         {"invoice_option": "", "needs_transfer": False}
         | each
-        | {"visible": _visible(each.get("billing_filter", []))}
+        | {"visible": visible_to(each.get("billing_filter", []))}
         for each in found["terms"]
     ]
     run.table(terms, TERMS, empty="no terms: its items go to the default option, all see them")
@@ -118,7 +93,3 @@ def list_suppliers(run: Run, limit: Limit = 100) -> None:
 
     found = run.read(suppliers, limit)
     run.page("suppliers", *found, SUPPLIERS, "no supplier: the ATS sends them on supplier-changed")
-
-
-def _visible(pairs: list[str]) -> str:
-    return ", ".join(pairs) or "all"

@@ -7,33 +7,12 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import AnyCompany, Company, option, parsed, read_date
-from services.console.cli.output import Column
+from services.console.columns.options import GROUPING, OPTIONS, grouping_cells, option_cells
 
 app = typer.Typer(help="Invoice options: where the items of engagements go.", no_args_is_help=True)
 grouping_app = typer.Typer(
     help="By what documents are grouped, for each client country.", no_args_is_help=True
 )
-OPTIONS = [
-    Column("name", "option"),
-    Column("billing_company"),
-    Column("client_country", "country"),
-    Column("location"),
-    Column("currency", "currency"),
-    Column("bill_to", "bill to"),
-    Column("requests", "request types"),
-    Column("types", "billing types"),
-    Column("max_lines", "max lines", figures=True),
-    Column("grouped", "grouped by", most=80),
-    Column("is_default", "default"),
-    Column("active"),
-    Column("from_date", "from"),
-    Column("to_date", "to"),
-]
-GROUPING = [
-    Column("billing_company"),
-    Column("client_country", "country"),
-    Column("grouped", "grouped by", most=120),
-]
 Country = Annotated[
     str, typer.Option("--country", metavar="C", help="Country of the client: US, DE.")
 ]
@@ -158,16 +137,7 @@ def list_options(run: Run, billing_company: AnyCompany = None) -> None:
     options = run.read(invoice_options, billing_company)
     run.document({"options": options})
     run.table(
-        [
-            row
-            | {
-                "requests": _listed(row["request_types"], "all"),
-                "types": _listed(row["billing_types"], "all"),
-                "grouped": _listed(row["fields"], "-")
-                + (" (country)" if row["group_by"] is None else ""),
-            }
-            for row in options
-        ],
+        [option_cells(row) for row in options],
         OPTIONS,
         empty="no option: documents are made without; `backoffice options set NAME --help`",
     )
@@ -208,11 +178,7 @@ def show(run: Run, billing_company: AnyCompany = None) -> None:
     found = run.read(country_grouping, billing_company)
     run.document({"grouping": found})
     run.table(
-        [row | {"grouped": _listed(row["group_by"], "-")} for row in found],
+        [grouping_cells(row) for row in found],
         GROUPING,
         empty="no country has a list: `backoffice grouping set --help`",
     )
-
-
-def _listed(values: Any, empty: str) -> str:
-    return ", ".join(values) or empty

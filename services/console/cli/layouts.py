@@ -8,17 +8,9 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import file_argument, option
-from services.console.cli.output import Column
+from services.console.columns.layouts import COLUMNS, FIELDS_SHOWN, ROWS, field_rows
 
 app = typer.Typer(help="Layouts: how a CSV of documents looks.", no_args_is_help=True)
-FIELDS_SHOWN = [
-    Column("field"),
-    Column("kind"),
-    Column("rows"),
-    Column("holds", most=200),
-]
-COLUMNS = [Column("heading"), Column("field"), Column("text")]
-ROWS = {"line": "line", "tax": "tax code of a document", "document": "document"}
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -62,16 +54,6 @@ def _tried(run: Run, file: Path, batch_id: str) -> list[dict[str, Any]]:
 @command(app)
 def fields(run: Run) -> None:
     """List what a column may hold, and in which rows."""
-    from shared.render.layout_fields import FIELDS
-
-    rows = [
-        {
-            "field": name,
-            "kind": field.kind,
-            "rows": ", ".join(field.rows) + (" (file drop only)" if field.delivered else ""),
-            "holds": field.explanation,
-        }
-        for name, field in FIELDS.items()
-    ]
+    rows = field_rows()
     run.document({"fields": rows})
     run.table(rows, FIELDS_SHOWN)

@@ -9,15 +9,13 @@ import typer
 
 from services.console.cli.command import ANSWER_SECONDS, Run, command
 from services.console.cli.options import file_argument
-from services.console.cli.output import Column
+from services.console.columns.ledgers import PROBLEMS, ROWS
 
 app = typer.Typer(help="The names of our codes in a ledger.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the connection.")]
 TEST_SECONDS = 15.0
 CHUNK = 5_000
 ERRORS_SHOWN = 20
-ROWS = [Column("what"), Column("code"), Column("remote"), Column("problem", most=300)]
-PROBLEMS = [Column("what"), Column("code"), Column("remote"), Column("message", most=300)]
 
 
 def tested(run: Run, name: str) -> dict[str, Any]:

@@ -8,36 +8,26 @@ from typing import Annotated, Any
 
 import typer
 
+from services.console.actions.secrets import seal_settings
 from services.console.cli import ledger_maps
 from services.console.cli.batches import app as batch_app
 from services.console.cli.command import ANSWER_SECONDS, Run, command
 from services.console.cli.ledger_maps import tested
 from services.console.cli.options import Company, read_json
 from services.console.cli.output import Column
+from services.console.columns.ledgers import SETTINGS, STATUS, setting_cells
 from shared.terms import counted
 
 STARTING_SECONDS = 10.0
 """How long `connect` waits for an arg_sync that has just been started for the first time."""
 app = typer.Typer(help="Connections to accounting systems.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the connection.")]
-STATUS = [
-    Column("ledger"),
-    Column("kind"),
-    Column("billing_company"),
-    Column("state"),
-    Column("auto_sync", "auto"),
-    Column("posted", figures=True),
-    Column("open", figures=True),
-    Column("refused", figures=True),
-    Column("message", most=400),
-]
 WAITING = [
     Column("ledger"),
     Column("invoice_number", "number"),
     Column("waits_for", "waits for"),
     Column("waits", "why", most=400),
 ]
-SETTINGS = [Column("name"), Column("needed"), Column("default"), Column("words", "", most=300)]
 LONG_SYNC_SECONDS = 24 * 3600.0
 
 
@@ -123,12 +113,7 @@ def template(run: Run, kind: Annotated[str, typer.Argument(metavar="KIND")]) -> 
     about = {name: found[name] for name in ("title", "needs", "settings")}
     run.document({"kind": kind, **about, "file": file})
     run.say(f"{found['title']}. It needs: {found['needs']}")
-    words = {True: "yes, sealed", False: "yes"}
-    rows = [
-        each | {"needed": words[each["secret"]] if each["secret"] or each["required"] else ""}
-        for each in settings
-    ]
-    run.table(rows, SETTINGS)
+    run.table([setting_cells(each) for each in settings], SETTINGS)
     run.say("settings file:", "bold")
     run.say(json.dumps(file, indent=2))
 
@@ -188,8 +173,6 @@ def sealed_settings(
 
     They are sealed for this connection, its kind, and the address and account of the same file.
     """
-    from shared.sealing import binding, seal
-
     read = read_json(file, "--settings")
     if not isinstance(read, dict) or any(isinstance(value, dict | list) for value in read.values()):
         raise typer.BadParameter(
@@ -201,16 +184,7 @@ def sealed_settings(
     }
     for name in {each["name"] for each in described if each.get("from_file")} & set(texts):
         texts[name] = _text_of(file, name, texts[name])
-    secrets = {each["name"] for each in described if each["secret"]}
-    secret = {name: value for name, value in texts.items() if name in secrets and value}
-    plain = {name: value for name, value in texts.items() if name not in secrets}
-    defaults = {each["name"]: each["default"] or "" for each in described if not each["secret"]}
-    bound = [each["name"] for each in described if each["binds"]]
-    bound_to = binding(ledger, kind, defaults | plain, bound)
-    return {
-        "settings": plain,
-        "sealed_secrets": seal(secret, public_key, bound_to) if secret else "",
-    }
+    return seal_settings(texts, ledger, kind, described, public_key)
 
 
 def _text_of(settings: Path, name: str, value: str) -> str:
@@ -247,33 +221,17 @@ def status(
     """Show connections: their state, and how many documents are delivered, under way and
     refused.
     """
-    from services.console.queries.deliveries import OPEN, ledgers
+    from services.console.columns.ledgers import status_cells
+    from services.console.queries.deliveries import ledgers
 
     found = run.read(ledgers, name)
     run.document({"ledgers": found})
-    rows = []
-    for row in found:
-        counts = row["deliveries"]
-        resting = row["resting"] and row["state"] == "connected"
-        state = "resting" if resting else row["state"]
-        numbers = {one: counts.get(one, 0) for one in ("posted", "refused")}
-        numbers["open"] = sum(counts.get(one, 0) for one in OPEN)
-        rows.append(row | numbers | {"message": _reason(row), "state": state})
+    rows = [status_cells(row) for row in found]
     run.table(rows, STATUS, empty="no ledger is connected: backoffice ledger connect NAME ...")
     if name is not None:
         (one,) = found
         tested = {"tested at": one["checked_at"], "result": one["check_message"]}
         run.facts({"settings": one["settings"], **tested})
-
-
-def _reason(row: dict[str, Any]) -> str:
-    """Why a connection delivers nothing now."""
-    if row["state"] not in ("connected", "disconnected"):
-        return str(row["message"])
-    if row["resting"]:
-        failures = f"{row['failures']} failures: {row['circuit_message']}"
-        return f"rests until {row['open_until']:%H:%M:%S} after {failures}"
-    return ""
 
 
 @command(app, sends=True)

@@ -21,8 +21,8 @@ from services.console.cli.options import (
     read_date,
     read_decimal,
 )
-from services.console.cli.output import Column, Screen
-from services.console.columns.rates import RATES, rate_cells
+from services.console.cli.output import Screen
+from services.console.columns.rates import EFFECT, RATES, rate_cells
 
 app = typer.Typer(
     help="Bill rates, and what a change of them does to invoiced lines.", no_args_is_help=True
@@ -35,39 +35,6 @@ From = Annotated[
     parsed(read_date, "The first work date of the rate.", "--effective-from", metavar="DATE"),
 ]
 Preview = Annotated[bool, typer.Option("--preview", help="Show the effect and change nothing.")]
-SUMS = [
-    Column("documents", figures=True),
-    Column("lines", figures=True),
-    Column("hours", figures=True),
-    Column("old", figures=True),
-    Column("new", figures=True),
-    Column("net", figures=True),
-    Column("currency", ""),
-]
-TABLES: dict[str, tuple[str, list[Column]]] = {
-    "open": ("open lines, priced again at once", SUMS),
-    "changes": (
-        "changes",
-        [
-            Column("requirement_id", "requirement"),
-            Column("time_type"),
-            Column("effective_from", "from"),
-            Column("old_price", "old price", figures=True),
-            Column("new_price", "new price", figures=True),
-            Column("unit"),
-            *SUMS,
-        ],
-    ),
-    "debtors": (
-        "debtors, as invoiced",
-        [Column("billing_company"), Column("account_name", most=40), *SUMS],
-    ),
-    "invoices": (
-        "invoices",
-        [Column("invoice_number", "number"), Column("account_name", most=40), *SUMS],
-    ),
-    "totals": ("lines on documents", SUMS),
-}
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -165,6 +132,6 @@ def list_rates(run: Run, requirement: Requirement, limit: Limit = 200) -> None:
 
 def _show(screen: Screen, details: dict[str, Any]) -> None:
     """The tables of a result, from the finest to the sum."""
-    for name, (title, columns) in TABLES.items():
+    for name, (title, columns) in EFFECT.items():
         if details.get(name):
             screen.table(details[name], columns, title=title)

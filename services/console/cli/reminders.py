@@ -3,7 +3,7 @@
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,16 +20,10 @@ from services.console.cli.options import (
     read_text,
 )
 from services.console.cli.output import Column
+from services.console.columns.reminders import SETTINGS, settings_cells
 from shared.terms import counted
 
 app = typer.Typer(help="E-mails about overdue invoices, in stages.", no_args_is_help=True)
-SETTINGS = [
-    Column("account_name", "debtor", most=40),
-    Column("enabled", "on"),
-    Column("stages", "days overdue"),
-    Column("minimum", figures=True),
-    Column("actor", "by"),
-]
 REMINDERS = [
     Column("reminder"),
     Column("reminded_on", "date"),
@@ -146,21 +140,10 @@ def show(run: Run, billing_company: Company) -> None:
     found = run.read(reminder_settings, billing_company)
     run.document({"billing_company": billing_company, "settings": found})
     run.table(
-        [_in_words(row) for row in found],
+        [settings_cells(row) for row in found],
         SETTINGS,
         empty=f"reminders of {billing_company} are off: nothing is set",
     )
-
-
-def _in_words(row: dict[str, Any]) -> dict[str, Any]:
-    """Settings as a table shows them; what a debtor has of the company is empty."""
-    stages = row["stages"]
-    texts = {
-        "account_name": row["account_name"] or row["billing_company"],
-        "enabled": None if row["enabled"] is None else "yes" if row["enabled"] else "no",
-        "stages": None if stages is None else ", ".join(str(each["days"]) for each in stages),
-    }
-    return row | texts
 
 
 @command(app, "list")

@@ -6,26 +6,11 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import AnyCompany, Limit
-from services.console.cli.output import Column
+from services.console.columns.retainers import RETAINERS
 
 app = typer.Typer(
     help="Retainers of requirements, and what no fee takes of them.", no_args_is_help=True
 )
-RETAINERS = [
-    Column("requirement_id", "requirement"),
-    Column("billing_company"),
-    Column("item_id", "item"),
-    Column("amount", figures=True),
-    Column("placements", figures=True),
-    Column("set_off", "set off", figures=True),
-    Column("kept", figures=True),
-    Column("credited", figures=True),
-    Column("undecided", "left", figures=True),
-    Column("currency", ""),
-    Column("refundable"),
-    Column("ended_from", "cancelled from"),
-    Column("hold_code", "held"),
-]
 Requirement = Annotated[
     str, typer.Argument(metavar="REQUIREMENT", help="The requirement of the retainer.")
 ]

@@ -115,18 +115,16 @@ def _sealed(
     """The password of a file, sealed for the account as it will be; "" without a file."""
     if password_file is None:
         return ""
+    from services.console.actions.secrets import seal_password
     from services.console.queries.deliveries import sealing_key
     from services.console.queries.mail import mail_settings
-    from shared.events.commands.mail import with_defaults
-    from shared.sealing import mail_binding, seal
 
     lines = (read_text(password_file, "--password-file") or "").splitlines()
     if not lines or not lines[0]:
         raise typer.BadParameter(f"{password_file} has no first line", param_hint="--password-file")
     before = run.read(mail_settings, billing_company)
-    settings = with_defaults(before, {k: str(v) for k, v in given.items() if v is not None})
     public_key = run.read(sealing_key)["public_key"]
-    return seal({"password": lines[0]}, public_key, mail_binding(billing_company, settings))
+    return seal_password(lines[0], billing_company, before, given, public_key)
 
 
 @command(app)

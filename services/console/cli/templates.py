@@ -37,30 +37,11 @@ def template(
     ] = None,
 ) -> None:
     """Write an empty CSV file for an import, and explain its columns."""
-    from services.console.importing.assignments import ASSIGNMENTS
-    from services.console.importing.catalog import CATALOG
-    from services.console.importing.charges import CHARGES
-    from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
-    from services.console.importing.payments import PAYMENTS
-    from services.console.importing.placements import PLACEMENT_COLUMNS
-    from services.console.importing.rates import BILL_RATES, TAX_RATES
-    from services.console.importing.terms import TERMS
+    from services.console.importing.files import FILES
 
-    files = {
-        "catalog": CATALOG,
-        "placements": PLACEMENT_COLUMNS,
-        "debtors": TERMS,
-        "tax": TAX_RATES,
-        "rates": BILL_RATES,
-        "opening-lines": OPENING_LINES,
-        "opening-numbers": OPENING_NUMBERS,
-        "charges": CHARGES,
-        "assignments": ASSIGNMENTS,
-        "payments": PAYMENTS,
-    }
-    if name not in files:
+    if name not in FILES:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")
-    columns = files[name]
+    columns = FILES[name]
     header = ",".join(columns)
     run.document(
         {"header": header, "columns": {each: one.explanation for each, one in columns.items()}}

@@ -10,22 +10,14 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import option, parsed, read_date
-from services.console.cli.output import Column, Screen
+from services.console.cli.output import Screen
+from services.console.columns.time_groups import GROUPS, group_cells
 
 if TYPE_CHECKING:
     from services.console.importing.csv_rows import Problems
 
 app = typer.Typer(help="Billing cycles.", no_args_is_help=True)
 CYCLES = "weekly|fortnightly|monthly|custom|non-date"
-GROUPS = [
-    Column("time_group", "name"),
-    Column("cycle"),
-    Column("ends_on", "ends on"),
-    Column("anchor", "a cycle ends on"),
-    Column("periods", figures=True),
-    Column("until", "periods until"),
-    Column("debtors", figures=True),
-]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -104,16 +96,8 @@ def list_time_groups(run: Run) -> None:
 
     groups = run.read(time_groups)
     run.document({"time_groups": groups})
-    rows = [
-        group
-        | {
-            "periods": len(group["periods"]) or None,
-            "until": group["periods"][-1]["last_day"] if group["periods"] else None,
-        }
-        for group in groups
-    ]
     run.table(
-        rows,
+        [group_cells(group) for group in groups],
         GROUPS,
         empty="no time group yet: `backoffice time-groups set NAME --cycle weekly --ends-on"
         " sunday`",

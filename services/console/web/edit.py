@@ -158,7 +158,9 @@ def _form(command: str) -> CommandForm:
         return form_of(command, edit_of(command).leave_out)
     except Unformable as error:
         raise Refused(
-            "no_form", f"{command} has no form: it {error}", "see `backoffice --help`"
+            "no_form",
+            f"{command} has no form: it {error}",
+            "send it with the command line: docs/reference/cli.md names it",
         ) from error
 
 
