@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 ID_LENGTH = 32
+SEALED = "sealed_"
+"""How fields with sealed secrets begin: sealing twice gives two texts, and the form is the same."""
 
 ReadResult = Callable[[AnyCommand], Awaitable[dict[str, Any] | None]]
 """Reads the result of a command; None while there is none."""
@@ -30,7 +32,8 @@ ReadResult = Callable[[AnyCommand], Awaitable[dict[str, Any] | None]]
 def command_of_form(form_id: str, name: str, actor: str, **fields: Any) -> AnyCommand:
     """The command of a form. Raises `ValidationError` if the service could not read it."""
     body = {"command": name, "actor": actor, **fields}
-    text = json.dumps([form_id, body], default=str, sort_keys=True)
+    hashed = {key: value for key, value in body.items() if not key.startswith(SEALED)}
+    text = json.dumps([form_id, hashed], default=str, sort_keys=True)
     body["command_id"] = hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
     command: AnyCommand = MODELS[name].model_validate_json(json.dumps(body, default=str))
     return command

@@ -26,3 +26,20 @@ async def command_result(
         return None
     (row,) = rows
     return dict(as_json(row["result"])) | {name: row[name] for name in ("actor", "answered_at")}
+
+
+async def command_results(
+    connection: ReadConnection, service: ServiceName, command_ids: list[str]
+) -> dict[str, Row]:
+    """The results of many commands of a service, by command id; those without one are left out."""
+    rows = await fetch(
+        connection,
+        "SELECT DISTINCT ON (command_id) command_id, result FROM ("
+        f"SELECT 1 AS place, command_id, result, answered_at FROM {service}.console_command"
+        " WHERE command_id = ANY(CAST(:ids AS text[]))"
+        f" UNION ALL SELECT 2, command_id, result, answered_at"
+        f" FROM {service}.console_refused_command WHERE command_id = ANY(CAST(:ids AS text[]))"
+        ") found ORDER BY command_id, place, answered_at DESC",
+        ids=command_ids,
+    )
+    return {row["command_id"]: dict(as_json(row["result"])) for row in rows}

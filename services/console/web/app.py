@@ -31,6 +31,8 @@ from services.console.web import (
     monitoring,
     pay_lines,
     search,
+    setup,
+    setup_upload,
     signing_in,
     why,
 )
@@ -41,9 +43,18 @@ from shared import telemetry
 from shared.errors import Refused, Unavailable
 from shared.settings import OPEN, settings
 
-SCREENS: tuple[Any, ...] = (batches, generate, invoices, pay_lines, inbox, monitoring)
+SCREENS: tuple[Any, ...] = (batches, generate, invoices, pay_lines, inbox, setup, monitoring)
 """The screens of the navigation, in its order; each is a module with `SCREEN` and `router`."""
-OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits, why, edit)
+OTHERS: tuple[Any, ...] = (
+    signing_in,
+    search,
+    commands,
+    downloads,
+    credits,
+    why,
+    edit,
+    setup_upload,
+)
 NOT_FOUND_CODES = ("unknown_", "ambiguous_")
 FORBIDDEN_CODES = ("no_role", "other_billing_company", "not_permitted", "form_expired")
 

@@ -30,6 +30,8 @@ Given = Mapping[str, str]
 """The fields of a command that the address has."""
 Choices = Mapping[str, Sequence[tuple[str, str]]]
 """Values with their labels, by the field that they are for."""
+Secrets = Sequence[tuple[str, str]]
+"""Passwords and keys that a form asks for, each with what to say about it."""
 
 
 async def _nothing(page: Page, connection: ReadConnection, given: Given) -> None:
@@ -40,7 +42,11 @@ async def _no_choices(page: Page, connection: ReadConnection, given: Given) -> C
     return {}
 
 
-async def _as_it_is(page: Page, form: CommandForm, body: dict[str, Any]) -> dict[str, Any]:
+async def _no_secrets(page: Page, connection: ReadConnection, given: Given) -> Secrets:
+    return []
+
+
+async def _as_it_is(page: Page, body: dict[str, Any], secrets: Given) -> dict[str, Any]:
     return body
 
 
@@ -50,9 +56,9 @@ class Edit:
 
     `keys`: the fields that name what is changed, fixed once the address gives them. `current`: the
     values that it has now, or None if it is new. `keeps`: fields that are left out stay, so only
-    changed ones are sent. `suggested`: values that help to fill in a field. `complete`: the last
-    step before the body is sent, such as to seal a password. `answers`: the result is more than
-    that it was done, and is shown on a page of its own.
+    changed ones are sent. `suggested`: values that help to fill in a field. `secrets`: what is
+    asked for and never shown again; `complete` seals it into the body before that is sent.
+    `answers`: the result is more than that it was done, and is shown on a page of its own.
     """
 
     title: str
@@ -62,7 +68,8 @@ class Edit:
     keeps: bool = False
     leave_out: tuple[str, ...] = ()
     suggested: Callable[[Page, ReadConnection, Given], Awaitable[Choices]] = _no_choices
-    complete: Callable[[Page, CommandForm, dict[str, Any]], Awaitable[dict[str, Any]]] = _as_it_is
+    secrets: Callable[[Page, ReadConnection, Given], Awaitable[Secrets]] = _no_secrets
+    complete: Callable[[Page, dict[str, Any], Given], Awaitable[dict[str, Any]]] = _as_it_is
     button: str = "Save"
     answers: bool = False
 
@@ -89,6 +96,7 @@ async def show(page: OpenPage, command: str) -> HTMLResponse:
     async with page.snapshot() as connection:
         current = await edit.current(page, connection, given)
         suggested = await edit.suggested(page, connection, given)
+        asked = await edit.secrets(page, connection, _known(given, current))
     if current is not None and isinstance(company := current.get("billing_company"), str):
         page.require_company(company)
     fixed = {name for name in edit.keys if given.get(name)}
@@ -97,7 +105,7 @@ async def show(page: OpenPage, command: str) -> HTMLResponse:
     _choose_company(page, command, texts)
     was = texts if edit.keeps and current is not None else form.texts() if edit.keeps else None
     view = FormView(form, texts, None, fixed, _companies(page, command, fixed), suggested, was)
-    return _page(page, edit, view, local_path(page.query("then") or edit.then))
+    return _page(page, edit, view, local_path(page.query("then") or edit.then), asked)
 
 
 @router.post("/edit/{command}")
@@ -110,9 +118,10 @@ async def send(page: OpenPage, command: str) -> Response:
     was = read_was(posted) if edit.keeps else None
     outcome = Outcome()
     if not posted.get("more"):
-        body = await edit.complete(page, form, form.body(texts, was))
+        body = form.body(texts, was)
         if isinstance(company := body.get("billing_company"), str) and company:
             page.require_company(company)
+        body = await edit.complete(page, body, _secrets(posted))
         outcome = await page.act(str(posted.get("form_id", "")), command, **body)
         if outcome.refusal is None:
             if edit.answers or not outcome.accepted or body.get("preview"):
@@ -123,14 +132,15 @@ async def send(page: OpenPage, command: str) -> Response:
     given = {name: found[0] for name, found in texts.items() if found}
     async with page.snapshot() as connection:
         suggested = await edit.suggested(page, connection, given)
+        asked = await edit.secrets(page, connection, given)
     fixed = {name for name in edit.keys if f"fixed.{name}" in posted}
     options = _companies(page, command, fixed)
     rows = MORE_ROWS if posted.get("more") else EMPTY_ROWS
     view = FormView(form, texts, outcome.refusal, fixed, options, suggested, was, rows)
-    return _page(page, edit, view, then)
+    return _page(page, edit, view, then, asked)
 
 
-def _page(page: Page, edit: Edit, view: FormView, then: str) -> HTMLResponse:
+def _page(page: Page, edit: Edit, view: FormView, then: str, asked: Secrets) -> HTMLResponse:
     command = view.form.command
     return page.show(
         "forms/edit.html",
@@ -138,6 +148,7 @@ def _page(page: Page, edit: Edit, view: FormView, then: str) -> HTMLResponse:
         edit=edit,
         view=view,
         then=then,
+        asked=asked,
         names=[(name.replace("_", " "), view.text(name)) for name in view.form_keys(edit.keys)],
         action=page.link(f"/edit/{command}"),
         about=paragraphs(view.form.about),
@@ -151,6 +162,23 @@ def paragraphs(text: str) -> list[list[tuple[bool, str]]]:
         [(place % 2 == 1, part) for place, part in enumerate(" ".join(lines.split()).split("`"))]
         for lines in text.split("\n\n")
     ]
+
+
+def _known(given: Given, current: Mapping[str, Any] | None) -> Given:
+    """The texts that the address and what is set now give."""
+    return {
+        name: value for name, value in (current or {}).items() if isinstance(value, str)
+    } | dict(given)
+
+
+def _secrets(posted: Mapping[str, Any]) -> Given:
+    """The passwords and keys of a form that are filled in."""
+    mark = "secret."
+    return {
+        name.removeprefix(mark): value
+        for name, value in posted.items()
+        if name.startswith(mark) and isinstance(value, str) and value
+    }
 
 
 def _form(command: str) -> CommandForm:

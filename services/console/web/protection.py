@@ -25,6 +25,9 @@ HEADERS = (
 NO_STORE = (b"cache-control", b"no-store")
 CACHED = (b"cache-control", b"max-age=3600")
 LONGEST_FORM = 1_000_000
+LONGEST_FILE = 20_000_000
+UPLOADS = "/setup/upload/"
+"""Where forms have files."""
 SAFE = ("GET", "HEAD")
 HEALTH = ("/livez", "/readyz")
 """What the stack asks, without a name."""
@@ -59,7 +62,8 @@ class Protection:
         if scope["path"] not in HEALTH and not self._knows(headers.get("host", "")):
             await _refuse(send_with_headers, UNKNOWN_HOST)
             return
-        if why := refusal_of(scope["method"], headers):
+        longest = LONGEST_FILE if scope["path"].startswith(UPLOADS) else LONGEST_FORM
+        if why := refusal_of(scope["method"], headers, longest):
             await _refuse(send_with_headers, why)
             return
         await self._app(scope, receive, send_with_headers)
@@ -71,13 +75,13 @@ class Protection:
         return (urlsplit(f"//{host}").hostname or "") in self._hosts
 
 
-def refusal_of(method: str, headers: MutableMapping[str, str]) -> str:
+def refusal_of(method: str, headers: MutableMapping[str, str], longest: int = LONGEST_FORM) -> str:
     """Why a request is not let in; empty if it is."""
     if method in SAFE:
         return ""
     length = headers.get("content-length", "")
-    if not length.isdigit() or int(length) > LONGEST_FORM:
-        return f"a form has at most {LONGEST_FORM:,} bytes and says how many"
+    if not length.isdigit() or int(length) > longest:
+        return f"a form has at most {longest:,} bytes and says how many"
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != headers.get("host"):
         return "this form was sent by a page of another address"

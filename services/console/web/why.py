@@ -140,11 +140,13 @@ async def show_document(page: OpenPage, document_id: str) -> HTMLResponse:
 async def show_rates(page: OpenPage, requirement_id: str) -> HTMLResponse:
     """The rate versions of a requirement, who set each, and who confirmed it."""
     async with page.snapshot() as connection:
-        page.require_company(await company_of_requirement(connection, requirement_id))
+        company = page.require_company(await company_of_requirement(connection, requirement_id))
         found = await rates(connection, requirement_id, MOST_RATES)
     return page.show(
         "why/rates.html",
         requirement_id=requirement_id,
+        may_set=page.identity.may("set-bill-rate", company),
+        here=page.link(f"/rates/{requirement_id}"),
         rows=[rate_cells(row) for row in found],
         columns=RATES,
     )

@@ -6,54 +6,22 @@ The rules here turn a cycle into a window per debtor; the store compares dates w
 date here depends on a clock or a time zone: today and the cut-off are local dates of the company.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from shared.calendar import month_end
+from shared.cycles import DAY as DAY
+from shared.cycles import WEEK_DAYS as WEEK_DAYS
+from shared.cycles import Span as Span
+from shared.cycles import TimeGroup as TimeGroup
+from shared.cycles import cycle_with as cycle_with
+from shared.cycles import span_ending
 
-Cycle = Literal["weekly", "fortnightly", "monthly", "custom", "non-date"]
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NO_GROUP = "none"
 """The name that people use for the debtors without a time group."""
 NO_COMPLETE_CYCLE = date.min
 """A window that ends on this date takes no timesheet: no cycle is complete yet."""
-DAY = timedelta(days=1)
-WEEK_DAYS, FORTNIGHT_DAYS = 7, 14
-
-
-class Span(NamedTuple):
-    """Days from the first to the last, both included."""
-
-    first_day: date
-    last_day: date
-
-    def __str__(self) -> str:
-        return f"{self.first_day} to {self.last_day}"
-
-
-class TimeGroup(NamedTuple):
-    """A named billing cycle. Custom `periods` are in order, without gap or overlap."""
-
-    name: str
-    cycle: Cycle
-    ends_on: str | None = None
-    anchor: date | None = None
-    periods: tuple[Span, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """A description of the cycle."""
-        if self.cycle == "weekly":
-            return f"weekly, ends on {(self.ends_on or '').capitalize()}"
-        if self.cycle == "fortnightly":
-            return f"fortnightly, a cycle ends on {self.anchor}"
-        if self.cycle == "custom":
-            covered = Span(self.periods[0].first_day, self.periods[-1].last_day)
-            return f"custom, {len(self.periods)} periods from {covered}"
-        return self.cycle
 
 
 class Window(NamedTuple):
@@ -92,28 +60,6 @@ def faulty_periods(periods: Sequence[Span]) -> tuple[Literal["gap", "overlap"], 
         if after.first_day > before.last_day + DAY:
             return "gap", before, after
     return None
-
-
-def cycle_with(group: TimeGroup, day: date) -> Span | None:
-    """Return the cycle that contains a day.
-
-    None for a non-date group and for a day outside all custom periods.
-    """
-    if group.cycle == "weekly":
-        days_left = (WEEKDAYS.index(group.ends_on or "sunday") - day.weekday()) % WEEK_DAYS
-        return _span_ending(day + timedelta(days=days_left), WEEK_DAYS)
-    if group.cycle == "fortnightly":
-        assert group.anchor is not None
-        days_left = (group.anchor - day).days % FORTNIGHT_DAYS
-        return _span_ending(day + timedelta(days=days_left), FORTNIGHT_DAYS)
-    if group.cycle == "monthly":
-        return Span(day.replace(day=1), month_end(day))
-    at = bisect_right(group.periods, day, key=lambda period: period.first_day)
-    return group.periods[at - 1] if at and day <= group.periods[at - 1].last_day else None
-
-
-def _span_ending(last_day: date, days: int) -> Span:
-    return Span(last_day - timedelta(days=days - 1), last_day)
 
 
 def last_complete_cycle(group: TimeGroup, cut_off: date) -> Span | None:
@@ -157,4 +103,4 @@ def expected_weeks(cycle: Window, cut_off: date, today: date) -> Span | None:
     """
     if cycle.is_cyclic:
         return cycle.cycle
-    return _span_ending(min(cut_off, today), WEEK_DAYS)
+    return span_ending(min(cut_off, today), WEEK_DAYS)
