@@ -10,7 +10,11 @@ from tests.web.conftest import HOSTILE, Office, violations
 
 pytestmark = pytest.mark.slow
 PASSWORD = "four words are enough"
-SCREENS = ("/batches", "/generate", "/invoices", "/search?text=nothing")
+SCREENS = (
+    *("/batches", "/generate", "/invoices", "/search?text=nothing"),
+    *("/setup", "/setup/companies", "/setup/billto?node=office-beta", "/setup/upload/debtors"),
+    *("/edit/set-billing-company?billing_company=acme", "/edit/set-time-group"),
+)
 
 
 def test_a_link_signs_in_once(context: BrowserContext, office: Office) -> None:

@@ -34,12 +34,18 @@ NODES = [
     Column("below", "nodes below", figures=True),
 ]
 NEXT_CYCLES = Column("next_cycles", "next cycles", most=120)
+LEVELS = {1: "company", 2: "client", 3: "office"}
 WRONG_LINES = [
     Column("line", ids=True),
     Column("column"),
     Column("message", most=300),
     Column("fix", most=300),
 ]
+
+
+def node_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A node of the billto hierarchy as tables show it, with its level in a word."""
+    return {**row, "level": LEVELS.get(row["level"], row["level"])}
 
 
 def company_cells(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from services.console.columns.csv import csv_records
 from services.console.columns.ledgers import PROBLEMS, ROWS
 from services.console.columns.options import GROUPING, grouping_cells
-from services.console.columns.setup import NODES
+from services.console.columns.setup import NODES, node_cells
 from services.console.queries.deliveries import kinds, ledgers
 from services.console.queries.invoice_options import country_grouping
 from services.console.queries.ledger_maps import mapping_of
@@ -55,8 +55,8 @@ async def billto(page: OpenPage) -> HTMLResponse:
     return page.show(
         "setup/billto.html",
         sections=SECTIONS,
-        path=path,
-        rows=rows[:MOST_CHILDREN],
+        path=[node_cells(row) for row in path],
+        rows=[node_cells(row) for row in rows[:MOST_CHILDREN]],
         columns=NODES,
         links={"node_id": lambda row: page.link("/setup/billto", node=row["node_id"])},
         text=text,

@@ -25,6 +25,7 @@ from services.console.importing.files import FILES
 from services.console.importing.rates import read_bill_rates, read_tax_rates
 from services.console.importing.terms import read_terms
 from services.console.queries.commands import command_results
+from services.console.web.forms.view import plainly
 from services.console.web.pages import FORM_ID, OpenPage, Page
 from services.console.web.setup_sections import SECTIONS
 from shared.errors import Refused
@@ -105,12 +106,15 @@ async def _lines(
         lines, problems = await asyncio.to_thread(read, path, made, *more)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    wrong = [
-        {"line": each.line, "column": each.column, "message": each.message}
-        for each in problems.shown
-    ]
-    if problems.count > len(wrong):
-        wrong.append({"message": f"and {problems.count - len(wrong):,} more"})
+    first: dict[tuple[int, str], dict[str, Any]] = {}
+    for each in problems.shown:  # a value of one of several forms has a problem with each of them
+        column, _, _ = each.column.partition(".")
+        row = {"line": each.line, "column": column, "message": plainly(each.message)}
+        first.setdefault((each.line, column), row)
+    wrong = list(first.values())
+    if problems.count > len(problems.shown):
+        more_wrong = problems.count - len(problems.shown)
+        wrong.append({"message": f"and {more_wrong:,} more"})
     return lines, wrong
 
 

@@ -60,18 +60,18 @@ class FormView:
     def problem(self, name: str) -> str:
         """What is wrong with an input; empty if nothing is."""
         found = self.refusal.fields if self.refusal else {}
-        return "; ".join(_plainly(why) for at, why in found.items() if self.input_of(at) == name)
+        here = (why for at, why in found.items() if self.input_of(at) == name)
+        return plainly(next(here, ""))
 
     @property
     def problems(self) -> list[tuple[str, str, str]]:
         """The problems with inputs: name (empty: of the whole form), label, what is wrong."""
         found = self.refusal.fields if self.refusal else {}
         labels = {each.name: each.label for each in self._inputs()}
-        return [
-            (name, labels.get(name, ""), _plainly(why))
-            for at, why in found.items()
-            for name in (self.input_of(at),)
-        ]
+        first: dict[str, str] = {}
+        for at, why in found.items():
+            first.setdefault(self.input_of(at), plainly(why))
+        return [(name, labels.get(name, ""), why) for name, why in first.items()]
 
     def input_of(self, place: str) -> str:
         """The name of the input to which a problem belongs; empty if it is of the whole form."""
@@ -117,7 +117,7 @@ def read_was(posted: Mapping[str, Any]) -> dict[str, list[str]] | None:
     }
 
 
-def _plainly(why: str) -> str:
+def plainly(why: str) -> str:
     """A problem in words for people: pydantic shows its pattern."""
     if why.startswith("String should match pattern '^-?[0-9]") or "pattern '^[0-9]{1," in why:
         return "is no number of this size: write it like 12.50"
