@@ -99,6 +99,21 @@ COMMANDS = {
         "from_date": "2026-01-01",
     },
     "set-country-grouping": COMPANY | {"client_country": "US", "group_by": ["engagement.supplier"]},
+    "set-workflow": {
+        "name": "two steps",
+        "steps": [
+            {"step": "head", "order": "after", "approvers": ["field:department_head"]},
+            {
+                "step": "controller",
+                "order": "after",
+                "approvers": ["role:controller", "person:ann"],
+                "mandatory": 1,
+                "at_least": [{"amount": "10000.00", "currency": "USD"}],
+                "departments": ["Sales"],
+            },
+        ],
+        "forbids": [{"status": "pending_finalization", "action": "edit"}],
+    },
     "explain-option": {"pay_line_id": 17},
     "add-charge": COMPANY
     | {

@@ -20,6 +20,7 @@ NAMES = (
     "charges",
     "assignments",
     "payments",
+    "workflow",
 )
 COLUMNS = [Column("column"), Column("holds", most=200)]
 

@@ -11,6 +11,7 @@ from services.console.importing.payments import PAYMENTS
 from services.console.importing.placements import PLACEMENT_COLUMNS
 from services.console.importing.rates import BILL_RATES, TAX_RATES
 from services.console.importing.terms import TERMS
+from services.console.importing.workflows import STEPS
 
 FILES: Mapping[str, Columns] = {
     "catalog": CATALOG,
@@ -23,4 +24,5 @@ FILES: Mapping[str, Columns] = {
     "charges": CHARGES,
     "assignments": ASSIGNMENTS,
     "payments": PAYMENTS,
+    "workflow": STEPS,
 }

@@ -19,6 +19,7 @@ from services.console.columns.options import OPTIONS, option_cells
 from services.console.columns.reminders import SETTINGS, settings_cells
 from services.console.columns.retainers import RETAINERS
 from services.console.columns.time_groups import GROUPS, group_cells
+from services.console.columns.workflows import WORKFLOWS, workflow_cells
 from services.console.queries import setup_pages as pages
 from services.console.queries.amounts import with_money
 from services.console.queries.companies import catalog, companies, companies_today
@@ -27,6 +28,7 @@ from services.console.queries.deliveries import ledgers
 from services.console.queries.invoice_options import invoice_options
 from services.console.queries.reminders import reminder_settings
 from services.console.queries.snapshot import ReadConnection, Row
+from services.console.queries.workflows import workflows
 from shared.cycles import Span, TimeGroup, cycles_from
 
 CYCLES_SHOWN = 3
@@ -165,6 +167,12 @@ async def _options(connection: ReadConnection, asked: Asked) -> Found:
     return _page(shown, asked, "billing_company", "name", "from_date")
 
 
+async def _workflows(connection: ReadConnection, asked: Asked) -> Found:
+    newest = {row["name"]: row for row in reversed(await workflows(connection))}
+    rows = [workflow_cells(row) for row in newest.values()]
+    return _page(_chosen(rows, asked, "name"), asked, "name")
+
+
 async def _ledgers(connection: ReadConnection, asked: Asked) -> Found:
     rows = _of_companies(await ledgers(connection), asked)
     return _page([status_cells(row) for row in _chosen(rows, asked, "ledger")], asked, "ledger")
@@ -239,6 +247,12 @@ SECTIONS = (
         "set-invoice-option", ("billing_company", "name"), "Add an option",
     ),
     Section(
+        "workflows", "Approval workflows", "Who approves drafts, step by step; invoice options name"
+        " a workflow.",
+        WORKFLOWS, _workflows, "No workflow yet. Add one, and name it in an invoice option.",
+        "set-workflow", ("name",), "Add a workflow",
+    ),
+    Section(
         "ledgers", "Accounting systems", "Connections, their state, and their mapping.",
         STATUS, _ledgers, "No accounting system is connected. Choose its kind to connect one.",
         "connect-ledger", ("ledger",), "",
@@ -251,4 +265,4 @@ SECTIONS = (
         "set-reminders", ("billing_company", "account_name"), "Set reminders",
     ),
 )  # fmt: skip
-"""The tables in the order of the page; workflows and schedules follow when they are there."""
+"""The tables in the order of the page; that of schedules follows when they are there."""

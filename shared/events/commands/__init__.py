@@ -98,6 +98,7 @@ from shared.events.commands.settings import (
     SetTimeGroup,
     TaxRateFrom,
 )
+from shared.events.commands.workflows import SetWorkflow
 
 AnyCommand = (
     SetBillingCompany
@@ -118,6 +119,7 @@ AnyCommand = (
     | SetDebtorTerms
     | SetInvoiceOption
     | SetCountryGrouping
+    | SetWorkflow
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch

@@ -60,6 +60,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.SetDebtorTerms: Permission(_MANAGER),
     commands.SetInvoiceOption: Permission(_MANAGER),
     commands.SetCountryGrouping: Permission(_MANAGER),
+    commands.SetWorkflow: Permission(_MANAGER, "all"),
     commands.SetAssignment: Permission(_MANAGER, "looked-up"),
     commands.EndAssignment: Permission(_MANAGER, "looked-up"),
     commands.ConfirmAssignment: Permission(_MANAGER, "looked-up"),

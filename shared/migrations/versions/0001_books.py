@@ -17,6 +17,9 @@ FILES = (
     "05_invoicer_views",
     "06_arg_sync",
     "07_console_views",
+    "08_drafts",
+    "09_approvals",
+    "90_readers",
 )
 
 
