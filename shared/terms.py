@@ -46,6 +46,21 @@ def listed(values: Sequence[object], most: int = 20) -> str:
     return ", ".join(map(str, values[:most])) + more
 
 
+def agreement_id(supplier_id: str, billing_company: str) -> str:
+    """Return the id of a self-billing agreement, which is the billing company of its documents."""
+    return f"{supplier_id}@{billing_company}"
+
+
+def is_agreement(billing_company: str) -> bool:
+    """Return whether a billing company is a self-billing agreement: no other id has an @."""
+    return "@" in billing_company
+
+
+def buyer_of(billing_company: str) -> str:
+    """Return the billing company that buys under an agreement; of another company itself."""
+    return billing_company.rpartition("@")[2]
+
+
 LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")
 
 
@@ -54,7 +69,9 @@ class Party:
     """Seller or buyer as stored with the document; `address` is one text with line breaks.
 
     `remit_to`, `payment_instructions`, `footer` and `logo` (the name of a picture) are of sellers;
-    `contact`, `reference` and `timesheets` (where their detail is shown) of buyers.
+    `contact`, `reference` and `timesheets` (where their detail is shown) of buyers. A supplier for
+    whom the buyer issues the document has `self_billed_by`, the buyer's id, and the reference of
+    their `agreement`.
     """
 
     name: str
@@ -68,6 +85,8 @@ class Party:
     contact: str = ""
     reference: str = ""
     timesheets: str = ""
+    self_billed_by: str = ""
+    agreement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +203,29 @@ class ClosedDocument:
     def sign(self) -> int:
         """1, or -1 for a credit note: its signs are turned for people and in e-invoices."""
         return -1 if self.document_type == "credit-note" else 1
+
+    @property
+    def is_self_billed(self) -> bool:
+        """Whether the buyer issued it for the seller, a supplier."""
+        return bool(self.seller.self_billed_by)
+
+    @property
+    def sort(self) -> str:
+        """Invoice or credit note, self-billed or not."""
+        return "Invoice" if self.sign > 0 else "Credit note"
+
+    @property
+    def title(self) -> str:
+        """What the document is called."""
+        return f"Self-billed {self.sort.lower()}" if self.is_self_billed else self.sort
+
+    @property
+    def self_billing(self) -> str:
+        """Who issued it for whom, and under which agreement; empty if the seller did."""
+        if not self.is_self_billed:
+            return ""
+        agreement = f", agreement {self.seller.agreement}" if self.seller.agreement else ""
+        return f"Self-billing: issued by {self.buyer.name} for {self.seller.name}{agreement}"
 
 
 @dataclass(frozen=True, slots=True)

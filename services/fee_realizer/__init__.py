@@ -1,8 +1,9 @@
 """Fee realizer: price source documents, and publish the result as numbered realizations.
 
 Owns: billing companies, catalog items, requirements with their statuses, bill rates and retainers,
-engagements and suppliers, assignments, source documents (timesheets, placements, charges, retainers
-and occurrences of assignments) with all their revisions, holds, realizations.
+engagements and suppliers, self-billing agreements, assignments, source documents (timesheets,
+placements, charges, retainers and occurrences of assignments) with all their revisions, holds,
+realizations.
 Does not own: pay lines, invoices or debtors. It reads which rate books invoiced lines cite,
 which invoices they are on, and which realizations are stale, from three views of the invoicer, and
 from one of the scheduler the day up to which it has come: occurrences of assignments are made ahead
@@ -10,9 +11,9 @@ of that day.
 
 Consumes: `requirement-changed`, `timesheet-approved`, `placement-created`, `charge-added`,
 `engagement-changed`, `supplier-changed`; of `operator-commands` set-billing-company,
-set-catalog-item, add-charge, set-assignment, end-assignment, confirm-assignment, settle-retainer,
-set-bill-rate, confirm-rates, rates-impact, retry-document, republish, forget-worker and the
-commands about its dead letters.
+set-self-billing-agreement, set-catalog-item, add-charge, set-assignment, end-assignment,
+confirm-assignment, settle-retainer, set-bill-rate, confirm-rates, rates-impact, retry-document,
+republish, forget-worker and the commands about its dead letters.
 Publishes: `pay-lines-realized`, `document-held`, `document-released`, `command-results`, its dead
 letters.
 
@@ -31,5 +32,5 @@ Invariants:
   read to choose the locks is read again under them.
 
 Each feature imports only the features before it: facts < companies < catalog < requirements <
-engagements < sources < rates < assignments.
+engagements < agreements < sources < rates < assignments.
 """

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.agreements.handlers import on_set_self_billing_agreement
 from services.fee_realizer.assignments.handlers import commands as assignments
 from services.fee_realizer.assignments.handlers.realizing import realize_occurrences
 from services.fee_realizer.catalog.handlers import on_set_catalog_item
@@ -57,6 +58,7 @@ from shared.events.commands import (
     SetBillingCompany,
     SetBillRate,
     SetCatalogItem,
+    SetSelfBillingAgreement,
     SettleRetainer,
 )
 
@@ -90,6 +92,7 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
 )
 HANDLERS: dict[type[Any], CommandHandler] = {
     SetBillingCompany: on_set_billing_company,
+    SetSelfBillingAgreement: on_set_self_billing_agreement,
     SetCatalogItem: on_set_catalog_item,
     AddCharge: commands.on_add_charge,
     SetAssignment: assignments.on_set_assignment,

@@ -19,7 +19,7 @@ from shared.errors import Refused
 from shared.events.commands import AnyCommand
 from shared.events.commands.permissions import Permission, permission_of
 from shared.settings import OPEN, settings
-from shared.terms import listed
+from shared.terms import buyer_of, listed
 
 NOT_LIMITED = ""
 """The billing company of a role that holds for all of them."""
@@ -193,9 +193,11 @@ def _check_companies(
     permission: Permission, sender: Sender, command: AnyCommand, companies: set[str]
 ) -> None:
     allowed = set().union(*(sender.grants.get(role, ()) for role in permission.roles))
-    if NOT_LIMITED in allowed or (companies and companies <= allowed):
+    # A grant for a billing company is one for its self-billing agreements, too.
+    denied = {each for each in companies if not allowed & {each, buyer_of(each)}}
+    if NOT_LIMITED in allowed or (companies and not denied):
         return
-    about = listed(sorted(companies - allowed)) if companies else "all billing companies"
+    about = listed(sorted(denied)) if companies else "all billing companies"
     raise Refused(
         "other_billing_company",
         f"{command.command} concerns {about}; {command.actor} may send it for"

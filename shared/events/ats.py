@@ -273,18 +273,39 @@ class ChargeAdded(Charge):
     revision: Revision
 
 
+class SupplierRate(AtsMessage):
+    """What a supplier is paid for a time type, per unit of its bill rate."""
+
+    time_type: Code
+    pay_rate: UnitPrice
+
+
 class EngagementTerms(AtsMessage):
     """What holds for the billing items of an engagement from a service date on.
 
     `invoice_option`: where they go; empty: to the default of their country. `billing_filter`: the
     pairs of parties that see them, such as MSP:Client; empty: every party does. `needs_transfer`:
     the client's system must confirm them before they are invoiced.
+    `supplier_rates`: what the supplier is paid; its time has items of the supplier's side then,
+    which go to `supplier_option`. Without rates its time is billed to the client only.
     """
 
     from_date: Day
     invoice_option: Name = ""
     billing_filter: Annotated[tuple[PartyPair, ...], Field(strict=False, max_length=20)] = ()
     needs_transfer: bool = False
+    supplier_option: Name = Field("", exclude_if=lambda name: not name)
+    supplier_rates: Annotated[
+        tuple[SupplierRate, ...],
+        Field(strict=False, max_length=500, exclude_if=lambda rates: not rates),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _one_rate_a_time_type(self) -> "EngagementTerms":
+        types = [each.time_type for each in self.supplier_rates]
+        if len(set(types)) != len(types):
+            raise wrong("rate_given_twice", "two pay rates for one time type: send one")
+        return self
 
 
 class EngagementChanged(AtsMessage):
@@ -309,6 +330,8 @@ class EngagementChanged(AtsMessage):
         days = [each.from_date for each in self.terms]
         if len(set(days)) != len(days):
             raise wrong("terms_given_twice", "two terms for one date: send one")
+        if self.supplier_id is None and any(each.supplier_rates for each in self.terms):
+            raise wrong("no_supplier", "pay rates without a supplier: send supplier_id")
         return self
 
 

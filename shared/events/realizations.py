@@ -21,6 +21,8 @@ from shared.events.field_types import (
 )
 from shared.terms import DocumentKind, LineKind
 
+Side = Literal["client", "supplier"]
+
 
 class PriceBasis(Message):
     """The rate book from which a time type was priced; `cited` if invoiced lines required it.
@@ -37,7 +39,8 @@ class PriceBasis(Message):
 class LineEngagement(Message):
     """The engagement of a line, with the terms that hold on the last service day of the line.
 
-    `billing_filter` stays as it was when the line was first realized.
+    `billing_filter` stays as it was when the line was first realized. `side`: whether the line
+    bills the client or pays the supplier; `invoice_option` is the one of that side.
     """
 
     engagement_id: Identifier
@@ -50,6 +53,7 @@ class LineEngagement(Message):
     billing_filter: Annotated[tuple[PartyPair, ...], Field(strict=False)] = ()
     needs_transfer: bool = False
     custom: CustomFields = Field(default_factory=dict)
+    side: Side = Field("client", exclude_if=lambda side: side == "client")
 
 
 class RealizationLine(Message):
@@ -57,6 +61,7 @@ class RealizationLine(Message):
 
     `line_key` identifies the line through all revisions that price it from the same rate version:
     it names requirement, time type, rate version, project, cost centre and PO number, or the item.
+    What a supplier is paid for time is a line of its own: its rate version names the supplier.
     `tax_date` decides the tax rate; without it the effective date does. `credit_date` is the
     effective date of credits of this line, if it is not that of the line.
     """

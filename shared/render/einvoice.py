@@ -32,6 +32,7 @@ from shared.terms import ClosedDocument, ClosedLine, Party, TaxRegime
 Terms = dict[str, Any]
 EN_16931 = "urn:cen.eu:en16931:2017"
 INVOICE, CREDIT_NOTE = "380", "381"
+SELF_BILLED_INVOICE, SELF_BILLED_CREDIT_NOTE = "389", "261"
 CREDIT_TRANSFER, NOT_DEFINED = "30", "1"
 TOLERANCE = Decimal(1)
 """Of BR-CO-17 and BR-S-09, in units of the currency; the difference must be less."""
@@ -151,17 +152,25 @@ class EInvoice:
         value = amount * self.sign
         return format(value or abs(value), "f")
 
+    @property
+    def type_code(self) -> str:
+        """Return the type of the document by UNTDID 1001 (BT-3)."""
+        if self.document.is_self_billed:
+            return SELF_BILLED_CREDIT_NOTE if self.sign < 0 else SELF_BILLED_INVOICE
+        return CREDIT_NOTE if self.sign < 0 else INVOICE
+
     def head(self) -> Terms:
         """Return all terms except those of the lines."""
         document = self.document
         codes = {category.code for category in self.breakdown()}
         notes = [document.tax_wording] if document.tax_wording and not codes & set(REASONS) else []
         notes += [document.credit_reason] if document.credit_reason and self.sign < 0 else []
+        notes += [document.self_billing] if document.is_self_billed else []
         reference = xml_text(document.buyer.reference)
         return {
             "BT-1": xml_text(document.invoice_number),
             "BT-2": document.invoice_date,
-            "BT-3": CREDIT_NOTE if self.sign < 0 else INVOICE,
+            "BT-3": self.type_code,
             "BT-5": document.currency,
             **({"BT-9": document.due_date} if self.sign > 0 else {}),
             **({"BT-10": reference} if reference else {}),

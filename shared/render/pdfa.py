@@ -53,10 +53,7 @@ def pdfa_document(
     """Return the document as PDF/A-3 with `factur-x.xml` inside."""
     document, listed = invoice.document, list(lines)
     picture = pdf_document(document, listed, standards=["a-3b"], logo=logo, timesheets=timesheets)
-    title = (
-        f"{'Credit note' if document.document_type == 'credit-note' else 'Invoice'}"
-        f" {xml_text(document.invoice_number)}"
-    )
+    title = f"{document.title} {xml_text(document.invoice_number)}"
     made = generate_from_binary(
         picture,
         cii_document(invoice, listed),

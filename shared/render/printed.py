@@ -107,7 +107,7 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         "tax_sum": figures.money(document.tax) if len(document.tax_totals) > 1 else "",
         "total_label": f"Total {document.currency}",
         "total": figures.money(document.total),
-        "wording": clean(document.tax_wording),
+        "wording": clean("\n".join(filter(None, (document.self_billing, document.tax_wording)))),
         "payment": [] if credit else _payment(document, figures),
     }
 
@@ -115,7 +115,8 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
 def printed_head(document: ClosedDocument) -> dict[str, Any]:
     """Return what the template prints on the documents and on their timesheets: the parties."""
     return {
-        "title": _title(document),
+        "title": document.title,
+        "sort": document.sort,
         "number": clean(document.invoice_number),
         "date": [
             document.invoice_date.year,
@@ -139,10 +140,6 @@ def timesheets_document(
 ) -> dict[str, Any]:
     """Return everything that the template prints of the timesheets in a file of their own."""
     return printed_head(document) | printed_timesheets(document, timesheets)
-
-
-def _title(document: ClosedDocument) -> str:
-    return "Credit note" if document.document_type == "credit-note" else "Invoice"
 
 
 def _party(party: Party) -> dict[str, str]:
@@ -178,15 +175,14 @@ def _shared(document: ClosedDocument, lines: Sequence[ClosedLine]) -> dict[str, 
 
 
 def _facts(document: ClosedDocument, shared: Mapping[str, str]) -> list[tuple[str, str]]:
-    title = _title(document)
     own = document.buyer.reference
     payable = [
         ("Due date", document.due_date.isoformat()),
         ("Terms", describe_payment_terms(document.payment_terms)),
     ]
     facts = [
-        (f"{title} number", document.invoice_number),
-        (f"{title} date", document.invoice_date.isoformat()),
+        (f"{document.sort} number", document.invoice_number),
+        (f"{document.sort} date", document.invoice_date.isoformat()),
         *(payable if document.sign > 0 else []),
         ("Purchase order", document.po_number),
         ("Your reference", own),
@@ -341,10 +337,13 @@ def _allowance(each: Allowance, figures: Figures) -> tuple[str, str, str]:
 def _payment(document: ClosedDocument, figures: Figures) -> list[tuple[str, str]]:
     """Return how to pay, each with its label; a document of zero asks for nothing."""
     total, seller = f"{document.currency} {figures.money(document.total)}", document.seller
-    please = (
-        f"Please pay {total} by {document.due_date.isoformat()}, quoting"
-        f" {document.invoice_number}.\nTerms: {describe_payment_terms(document.payment_terms)}"
+    due, number = document.due_date.isoformat(), document.invoice_number
+    asked = (
+        f"{document.buyer.name} pays {total} by {due}, quoting {number}."
+        if document.is_self_billed
+        else f"Please pay {total} by {due}, quoting {number}."
     )
+    please = f"{asked}\nTerms: {describe_payment_terms(document.payment_terms)}"
     named = (
         ("Bank details", seller.bank),
         ("Payment", please if document.total > 0 else ""),

@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from shared.render.einvoice import CREDIT_NOTE, EInvoice, Terms
+from shared.render.einvoice import EInvoice, Terms
 from shared.terms import ClosedLine
 
 CAC = "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2"
@@ -48,7 +48,7 @@ def ubl_file(path: Path, invoice: EInvoice) -> Iterator[Callable[[ClosedLine], N
     it.
     """
     terms = invoice.head()
-    credit = terms["BT-3"] == CREDIT_NOTE
+    credit = invoice.sign < 0
     kind = "CreditNote" if credit else "Invoice"
     namespace = ROOT.format(kind)
     with etree.xmlfile(str(path), encoding="UTF-8") as file:

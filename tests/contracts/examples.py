@@ -98,7 +98,33 @@ COMMANDS = {
         "default": True,
         "from_date": "2026-01-01",
     },
+    "set-self-billing-agreement": COMPANY
+    | {
+        "supplier_id": "S-1",
+        "from_date": "2026-01-01",
+        "account_name": "NORTHSIDE",
+        "reference": "SBA-2026-1",
+        "address": "2 Side Street\nSalem",
+        "tax_id": "US-77",
+        "bank": "Second Bank 021000022",
+        "series_prefix": "NS-",
+        "series_width": 6,
+        "taxes": [{"tax_code": "VAT", "percent": "20", "from_date": "2026-01-01"}],
+        "default_tax": "VAT",
+    },
+    "record-supplier-number": {
+        "billing_company": "S-1@acme-us",
+        "invoice_number": "NS-000001",
+        "supplier_number": "2026-77",
+    },
     "set-country-grouping": COMPANY | {"client_country": "US", "group_by": ["engagement.supplier"]},
+    "create-drafts": COMPANY | {"cut_off_date": "2026-03-31", "options": ["US staffing"]},
+    "remove-draft-line": COMPANY | {"draft": "D-000001", "line_no": 2},
+    "cancel-draft": COMPANY | {"draft": "D-000001"},
+    "regenerate-draft": COMPANY | {"draft": "D-000001"},
+    "combine-drafts": COMPANY | {"drafts": ["D-000001", "D-000002"]},
+    "finalize-drafts": COMPANY
+    | {"drafts": [{"draft": "D-000001", "version": 2}], "invoice_date": "2026-03-31"},
     "set-workflow": {
         "name": "two steps",
         "steps": [

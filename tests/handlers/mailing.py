@@ -185,7 +185,12 @@ class Mailing:
         return await self.tell("set-mail-account", **settings)
 
     async def address(
-        self, account: str, *emails: str, attach: Sequence[str] = ("pdf",), **terms: str
+        self,
+        account: str,
+        *emails: str,
+        attach: Sequence[str] = ("pdf",),
+        company: str = COMPANY,
+        **terms: str,
     ) -> None:
         """Give a debtor its addresses, as `debtor-terms set` stores them."""
         await self.delivering.rows(
@@ -194,7 +199,7 @@ class Mailing:
             " '1970-01-01', '', CAST(:emails AS text[]), CAST(:attach AS text[]), :subject, :text)"
             " ON CONFLICT (billing_company, account_name, from_date) DO UPDATE"
             " SET emails = excluded.emails",
-            company=COMPANY,
+            company=company,
             account=account,
             emails=list(emails),
             attach=list(attach),

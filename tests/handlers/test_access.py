@@ -307,6 +307,23 @@ async def test_a_limited_role_does_not_reach_what_concerns_all(
     assert "all billing companies" in answer["message"] and "acme-us" in answer["message"]
 
 
+async def test_a_role_for_a_company_reaches_its_self_billing_agreements(
+    senders: Senders, send: Send
+) -> None:
+    """An agreement SUPPLIER@COMPANY belongs to the company after the @, and to no other."""
+    signer = await senders.add_program("setup", ("admin", "acme-us"))
+
+    async def code(company: str) -> str:
+        sent = builders.command("set-billing-company", billing_company=company, actor="setup")
+        return str((await send(signed(signer, sent)))["code"])
+
+    allowed = "command_not_supported"  # by the sample service
+    assert await code("S-1@acme-us") == allowed
+    assert await code("S-1@acme-eu") == "other_billing_company"
+    assert await code("acme-us@other") == "other_billing_company"
+    assert await code("acme-us") == allowed
+
+
 async def test_whoever_created_something_does_not_approve_it(
     senders: Senders, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -293,6 +293,13 @@ async def test_the_key_pair_is_made_once_and_published(
     assert [row.public_key for row in await delivering.rows(published)] == [second] != [first]
 
 
+async def test_no_ledger_is_connected_to_a_self_billing_agreement(delivering: Delivering) -> None:
+    """Its documents are payables: as invoices in a ledger they would be revenue (msp.md 3.4)."""
+    answer = await connect(delivering, billing_company="S-1@acme-us")
+    assert answer["code"] == "not_available_yet", answer
+    assert await delivering.rows("SELECT * FROM arg_sync.connection") == []
+
+
 async def test_a_ledger_keeps_its_kind_and_company_and_may_keep_its_secrets(
     delivering: Delivering,
 ) -> None:

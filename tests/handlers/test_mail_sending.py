@@ -393,3 +393,19 @@ async def test_terms_of_later_days_do_not_count_yet(mailing: Mailing) -> None:
     await mailing.send_batch()
     await mailing.work()
     assert mailing.server.recipients() == {"now@mercy.example": 1}
+
+
+async def test_the_account_of_the_buyer_sends_to_suppliers(mailing: Mailing) -> None:
+    """A self-billed document goes out by the billing company's account (msp.md 3.4)."""
+    agreement, tell = f"S-1@{COMPANY}", mailing.delivering.tell
+    await mailing.delivering.close("SB-1", account="Northside", company=agreement)
+    await mailing.address("Northside", "ar@northside.example", company=agreement)
+    sent = {"billing_company": agreement, "invoice_number": "SB-1"}
+    assert (await tell("send-invoice", **sent))["outcome"] == "accepted"
+    mailing.server.data.append("drop")
+    await mailing.work()
+    assert await mailing.states() == {"unknown": 1}
+    decided = await tell("decide-mail", **sent, address="ar@northside.example", sent=True,
+                         reason="asked")  # fmt: skip
+    assert decided["outcome"] == "accepted", decided
+    assert mailing.server.recipients() == {"ar@northside.example": 1}

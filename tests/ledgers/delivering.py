@@ -184,6 +184,7 @@ class Delivering:
         batch: str = "B-1",
         day: int = 0,
         due: date | None = None,
+        company: str = COMPANY,
     ) -> Closed:
         """A document of two lines, the amounts of which follow its number; a credit note credits
         the whole of an invoice.
@@ -194,12 +195,12 @@ class Delivering:
         amounts = [_cents(quantity * price) for quantity, price in values]
         taxes = [_cents(amount / 10) for amount in amounts]
         net, tax = sum(amounts, Decimal(0)), sum(taxes, Decimal(0))
-        await self.rows(BATCH, batch=batch, company=COMPANY)
+        await self.rows(BATCH, batch=batch, company=company)
         kind = "credit-note" if credits is not None else "invoice"
         parts = json.dumps([{"code": "VAT", "rate": "10", "net": str(net), "tax": str(tax)}])
         ((invoice_id,),) = await self.rows(
             INVOICE,
-            company=COMPANY,
+            company=company,
             batch=batch,
             no=no,
             number=number,
@@ -219,7 +220,7 @@ class Delivering:
         ):
             await self.rows(
                 LINE,
-                company=COMPANY,
+                company=company,
                 doc=f"{number}-{at}",
                 quantity=quantity,
                 price=price,

@@ -32,6 +32,7 @@ def test_nothing_is_found_when_all_is_well() -> None:
     assert findings(snapshot()) == []
 
 
+NORTHSIDE = CountedIds(1, ("northside",))
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     (
         "company_disabled",
@@ -77,6 +78,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "line",
         {"counts": {"approver_field_empty": CountedIds(1, ("E-1 (manager)",))}},
     ),
+    ("no_self_billing", "warning", "debtor", {"counts": {"no_self_billing": NORTHSIDE}}),
+    ("supplier_items", "info", "debtor", {"counts": {"supplier_items": NORTHSIDE}}),
     ("seller_details_missing", "warning", "billing_company", {"company": BillingCompany("acme")}),
     (
         "number_outgrows_width",

@@ -1,6 +1,7 @@
 """E-mail without a server: templates, addresses, what an answer means, reports of bounces."""
 
 import mailbox
+from dataclasses import replace
 from email.message import EmailMessage, Message
 from email.mime.message import MIMEMessage
 from email.mime.multipart import MIMEMultipart
@@ -18,6 +19,7 @@ from services.arg_sync.mail.rules import (
     SUBJECT,
     TEXT,
     after_failure,
+    fields_of,
 )
 from services.console.importing import bounces
 from services.console.importing.bounces import read_bounces
@@ -26,6 +28,7 @@ from shared.events.commands import SetDebtorTerms
 from shared.events.commands.mail import with_defaults
 from shared.events.field_types import EmailAddress, MailSubject
 from shared.mail_text import FIELDS, check_template, fill_in
+from tests.rules.test_render import BUYER, SELLER, a_document, a_line
 
 ADDRESS: TypeAdapter[str] = TypeAdapter(EmailAddress)
 VALUES = {name: f"<{name}>" for name in FIELDS}
@@ -56,6 +59,17 @@ def test_a_template_has_named_fields_and_nothing_else() -> None:
             TypeAdapter(MailSubject).validate_python(wrong)
     with pytest.raises(ValidationError, match="control character"):
         TypeAdapter(MailSubject).validate_python("a\r\nBcc: spy@evil.example")
+
+
+def test_a_self_billed_document_goes_from_the_buyer_to_the_supplier() -> None:
+    """The supplier reads its own name in the greeting, and who issued the document for it."""
+    own = a_document([a_line(1)])
+    billed = replace(own, seller=replace(SELLER, self_billed_by="magnolia"))
+    names = ("document", "company", "debtor")
+    assert [fields_of(own)[name] for name in names] == ["Invoice", SELLER.name, BUYER.name]
+    assert [fields_of(billed)[name] for name in names] == [
+        "Self-billed invoice", BUYER.name, SELLER.name,
+    ]  # fmt: skip
 
 
 def test_a_value_is_no_template() -> None:

@@ -23,6 +23,7 @@ from shared.events.realizations import LineEngagement
 COUNTRY = InvoiceOption("country", "US", is_default=True)
 BOSTON = replace(COUNTRY, name="boston", location="Boston")
 IN_USD = replace(COUNTRY, name="in usd", currency="USD")
+PAYS = replace(COUNTRY, name="pays", bill_to="supplier")
 NAMED = InvoiceOption("named", "US", request_types=("staffing",), billing_types=("time",))
 
 
@@ -46,9 +47,12 @@ def chosen(of: Item, *options: InvoiceOption) -> Choice:
         (item(currency="EUR", location="Salem"), [COUNTRY, IN_USD], "country"),
         (item(), [replace(COUNTRY, country="DE")], None),
         (Item(None, "time", "USD"), [COUNTRY], None),
+        (item(side="supplier"), [BOSTON, PAYS], "pays"),
+        (item(), [PAYS], None),
     ],
     ids=["named", "location before country", "currency before any", "any currency",
-         "no active option in the country", "no engagement"],
+         "no active option in the country", "no engagement", "the supplier's side",
+         "options of the other side"],
 )  # fmt: skip
 def test_named_then_default_by_rank(
     of: Item, options: list[InvoiceOption], expected: str | None

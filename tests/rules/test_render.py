@@ -468,3 +468,21 @@ def test_an_oversized_document_is_refused_with_an_alternative() -> None:
     with pytest.raises(Refused) as refused:
         pdf_document(a_document([]), (a_line(1) for _ in range(PRINTABLE_LINES + 1)))
     assert refused.value.code == "too_many_lines_for_pdf" and "CSV" in refused.value.fix
+
+
+def test_a_self_billed_document_says_who_issued_it() -> None:
+    """The title names self-billing, and the text the issuer, the supplier and their agreement."""
+    seller = replace(SELLER, self_billed_by="magnolia", agreement="SBA-7")
+    lines = [a_line(1)]
+    credit, credited = a_credit_note()
+    issued = "Self-billing: issued by Magnolia Health for Harbor Staffing LLC, agreement SBA-7"
+    for document, shown, title in (
+        (a_document(lines, seller=seller), lines, "Self-billed invoice"),
+        (replace(credit, seller=seller), credited, "Self-billed credit note"),
+    ):
+        pages = PdfReader(io.BytesIO(pdf_document(document, shown))).pages
+        text = " ".join(pages[0].extract_text().split())
+        assert title in text and issued in text
+        assert "Please pay" not in text
+        assert ("Magnolia Health pays" in text) == (title == "Self-billed invoice")
+        assert ("BILL TO" in text.upper()) == (title == "Self-billed invoice")

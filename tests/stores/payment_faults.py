@@ -8,6 +8,16 @@ LATER_FAULTS = {
         "bill_to": "client", "group": [["engagement.supplier", "S-1"]]}' WHERE number = 8""",
         {"group_values", "seal"},
     ),
+    "an item of a supplier that bills the client": (
+        """UPDATE invoicer.pay_line SET engagement = '{"engagement_id": "E-1", "side": "supplier"}'
+        WHERE pay_line_id = 1""",
+        {"sides"},
+    ),
+    "a document that says that its buyer issued it": (
+        """UPDATE invoicer.invoice SET seller = seller || '{"self_billed_by": "acme-us"}'
+        WHERE number = 8""",
+        {"sides", "seal"},
+    ),
     "more applied than received": (
         "UPDATE invoicer.received_payment SET amount = 499",
         {"payment_entries"},

@@ -80,7 +80,7 @@ async def selected_line(
     connection: AsyncConnection, company: BillingCompany, rates: list[TaxRate]
 ) -> dict[int, Any]:
     """Return the selection of a company, by line."""
-    located = await selection.locate_lines(connection, company.billing_company)
+    located = await selection.locate_lines(connection, company)
     decided = debtors(located.account_names, company, {}, CUT_OFF)
     await selection.select_lines(
         connection,
@@ -194,7 +194,7 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
                 decided[name],
                 line,
             )
-        located = await selection.locate_lines(connection, "acme")
+        located = await selection.locate_lines(connection, company)
         await selection.select_lines(
             connection,
             company,

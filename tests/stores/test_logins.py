@@ -48,6 +48,7 @@ CHANGED = {
     **dict.fromkeys((f"{one}.command" for one in SERVICES), "body"),  # of a forgotten worker
     "fee_realizer.source_revision": "body",
     "fee_realizer.billing_company": WHOLE,
+    "fee_realizer.self_billing_agreement": WHOLE,
     "fee_realizer.tax_rate": WHOLE,
     "fee_realizer.requirement": WHOLE,
     "fee_realizer.requirement_status": WHOLE,

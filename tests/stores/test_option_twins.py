@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.store import line_options, selection
+from services.invoicer.debtors.rules.companies import Agreement, BillingCompany
 from services.invoicer.options import store
 from services.invoicer.options.rules import (
     BILLING_TYPES,
@@ -20,7 +21,7 @@ from services.invoicer.options.rules import (
     choose,
     group_list,
 )
-from shared.events.realizations import LineEngagement
+from shared.events.realizations import LineEngagement, Side
 from shared.stored import as_json
 from tests.conftest import Transact
 from tests.stores.test_batch_twins import TODAY, add_line, node
@@ -44,7 +45,7 @@ def option(draw: random.Random, name: str) -> InvoiceOption:
         draw.choice(("", "", "Boston")),
         some(draw, REQUEST_TYPES),
         draw.choice(("", "", "USD", "EUR")),
-        "client",
+        draw.choice(("client", "client", "supplier")),
         some(draw, BILLING_TYPES),
         draw.choice((None, 20)),
         draw.choice((None, (), ("engagement.supplier", "custom.cost_code"))),
@@ -53,11 +54,12 @@ def option(draw: random.Random, name: str) -> InvoiceOption:
     )
 
 
-def engagement(draw: random.Random) -> LineEngagement | None:
-    """Draw an engagement, or none."""
-    if draw.random() < 0.1:
+def engagement(draw: random.Random, side: Side) -> LineEngagement | None:
+    """Draw an engagement, or none; an item of the supplier's side always has one."""
+    if draw.random() < 0.1 and side == "client":
         return None
     return LineEngagement(
+        side=side,
         engagement_id=draw.choice(("E-1", "E-2")),
         request_type=draw.choice(("staffing", "project", "payroll", "managed")),
         supplier_id=draw.choice(("", "S-1")),
@@ -83,17 +85,23 @@ async def test_the_choice_of_an_option(transact: Transact) -> None:
 
     async def work(connection: AsyncConnection) -> None:
         seen: set[str] = set()
-        for round_no in range(5):
+        for round_no in range(6):
             draw = random.Random(round_no)
-            company = f"acme-{round_no}"
+            side: Side = "supplier" if round_no % 3 == 2 else "client"
+            owner = f"acme-{round_no}"
+            agreement = Agreement("S-1", owner, FIRST_DAY, "S-1 account", "")
+            company = f"S-1@{owner}" if side == "supplier" else owner
+            of_company = BillingCompany(
+                company, agreement=agreement if side == "supplier" else None
+            )
             await node(connection) if not round_no else None
             for name in NAMES:
                 version = OptionVersion(FIRST_DAY, option(draw, name))
-                await store.save_option(connection, company, version)
-            await store.save_grouping(connection, company, "US", ["engagement.id"])
+                await store.save_option(connection, owner, version)
+            await store.save_grouping(connection, owner, "US", ["engagement.id"])
             lines: dict[int, tuple[Item, dict[str, Any]]] = {}
             for number in range(LINES):
-                of = engagement(draw)
+                of = engagement(draw, side)
                 kind = draw.choice(("timesheet", "product"))
                 line: dict[str, Any] = {
                     "kind": kind,
@@ -106,11 +114,11 @@ async def test_the_choice_of_an_option(transact: Transact) -> None:
                 }  # fmt: skip
                 found = await add_line(connection, company, document=f"T-{number}", **line)
                 lines[found] = Item(of, billing_type(line), line["currency"]), line
-            options = await store.options_for(connection, company, TODAY)
+            options = await store.options_for(connection, owner, TODAY)
             assert options.keys() == set(NAMES)
-            grouping = await store.grouping_by_country(connection, company)
-            await selection.locate_lines(connection, company)
-            await line_options.resolve_options(connection, company, on=TODAY, today=TODAY)
+            grouping = await store.grouping_by_country(connection, owner)
+            await selection.locate_lines(connection, of_company)
+            await line_options.resolve_options(connection, of_company, on=TODAY, today=TODAY)
             rows = (await connection.execute(text("SELECT * FROM line_option"))).all()
             assert {row.pay_line_id for row in rows} == lines.keys()
             for row in rows:
@@ -126,6 +134,7 @@ async def test_the_choice_of_an_option(transact: Transact) -> None:
                     fields = group_list(choice.option, grouping)
                     stored = as_json(row.document_option)
                     assert stored["name"] == choice.option.name
+                    assert stored["bill_to"] == choice.option.bill_to == side
                     assert stored["group"] == [[name, twin_value(item, name)] for name in fields]
                     seen.add("chosen")
             await selection.drop_tables(connection, "kept")

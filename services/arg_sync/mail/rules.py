@@ -90,17 +90,23 @@ def after_failure(
 
 
 def fields_of(document: ClosedDocument) -> Mapping[str, str]:
-    """Return the fields of a template for a document; signs of a credit note are turned."""
+    """Return the fields of a template for a document; signs of a credit note are turned.
+
+    A document that the buyer issues for a supplier goes from the buyer to the supplier.
+    """
     credit = document.document_type == "credit-note"
+    sender, receiver = document.seller, document.buyer
+    if document.is_self_billed:
+        sender, receiver = receiver, sender
     return {
-        "document": "Credit note" if credit else "Invoice",
+        "document": document.title,
         "number": document.invoice_number,
         "invoice_date": document.invoice_date.isoformat(),
         "due_date": "" if credit else document.due_date.isoformat(),
         "total": f"{document.total * document.sign:,f}",
         "currency": document.currency,
-        "debtor": document.buyer.name,
-        "company": document.seller.name,
+        "debtor": receiver.name,
+        "company": sender.name,
         "po_number": document.po_number,
         "service_from": document.service_from.isoformat(),
         "service_to": document.service_to.isoformat(),

@@ -71,9 +71,14 @@ def show(
     run.facts({name: found[name] for name in _FACTS})
     run.facts(found["custom"])
     terms = [
-        {"invoice_option": "", "needs_transfer": False}
+        {"invoice_option": "", "needs_transfer": False, "supplier_option": ""}
         | each
-        | {"visible": visible_to(each.get("billing_filter", []))}
+        | {
+            "visible": visible_to(each.get("billing_filter", [])),
+            "pays": ", ".join(
+                f"{rate['time_type']} {rate['pay_rate']}" for rate in each.get("supplier_rates", ())
+            ),
+        }
         for each in found["terms"]
     ]
     run.table(terms, TERMS, empty="no terms: its items go to the default option, all see them")

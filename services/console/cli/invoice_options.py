@@ -69,7 +69,7 @@ def set_option(
     country: Country,
     bill_to: Annotated[
         Literal["client", "supplier"],
-        typer.Option("--bill-to", help="Whom it invoices; supplier is not available yet."),
+        typer.Option("--bill-to", help="Whom it invoices, or pays by self-billing: supplier."),
     ],
     location: Annotated[
         str, option("Only for this location (default: the whole country).", metavar="L")

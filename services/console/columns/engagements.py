@@ -22,6 +22,8 @@ TERMS = [
     Column("invoice_option", "option"),
     Column("visible", "visible to"),
     Column("needs_transfer", "transfer"),
+    Column("supplier_option", "supplier's option"),
+    Column("pays", "pay rates"),
 ]
 
 

@@ -20,12 +20,20 @@ from services.console.importing.command_lines import Columns
 from services.console.importing.opening import LINES, NUMBERS
 from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
 from services.console.importing.rates import BILL_RATES
-from services.console.queries import companies, debtors, export, invoice_options, workflows
+from services.console.queries import (
+    companies,
+    debtors,
+    export,
+    invoice_options,
+    self_billing,
+    workflows,
+)
 from services.console.queries.amounts import with_money
 from services.console.queries.closed_documents import logo_of
 from services.console.queries.snapshot import ReadConnection
 from shared.events.commands import AnyCommand
 from shared.money import plain
+from shared.terms import is_agreement
 
 SETTINGS, DEBTOR_TERMS = "settings.jsonl", "debtor-terms.jsonl"
 ASSIGNMENTS, RETAINERS = "assignments.jsonl", "retainers.jsonl"
@@ -118,6 +126,8 @@ async def _settings(connection: ReadConnection, new_command: NewCommand) -> list
     """The commands that set up billing companies and billing cycles."""
     commands = []
     for row in await companies.companies(connection):
+        if is_agreement(row["billing_company"]):
+            continue
         settings = {ANSWERED.get(name, name): value for name, value in row.items()}
         taxes = [
             {
@@ -130,10 +140,28 @@ async def _settings(connection: ReadConnection, new_command: NewCommand) -> list
         picture = await logo_of(connection, settings.pop("logo"))
         logo = base64.b64encode(picture).decode()
         commands.append(new_command("set-billing-company", **settings, taxes=taxes, logo=logo))
+    commands += await _agreements(connection, new_command)
     for row in await debtors.time_groups(connection):
         names = ("time_group", "cycle", "ends_on", "anchor", "periods")
         commands.append(new_command("set-time-group", **{name: row[name] for name in names}))
     return [*commands, *await _options(connection, new_command)]
+
+
+async def _agreements(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
+    """The commands that set the agreements with suppliers; they name what the ATS would."""
+    names = (
+        "supplier_id", "from_date", "reference", "name", "address", "tax_id", "bank",
+        "payment_terms", "series_prefix", "series_width", "taxes", "default_tax",
+    )  # fmt: skip
+    return [
+        new_command(
+            "set-self-billing-agreement",
+            billing_company=row["buyer"],
+            account_name=row["own_account_name"],
+            **{name: row[name] for name in names},
+        )
+        for row in await self_billing.agreements(connection)
+    ]
 
 
 async def _options(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:

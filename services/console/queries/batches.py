@@ -178,13 +178,15 @@ async def _preview_lines(
         connection,
         "l.document_no, l.reason, l.pay_line_id, p.document_id, p.description, p.service_from,"
         " p.service_to, p.quantity, p.unit, p.unit_price, p.amount, p.currency,"
-        " coalesce(d.account_name, c.account_name, n.account_name) AS account_name,"
+        " coalesce(d.account_name, c.account_name, n.account_name, g.account_name)"
+        " AS account_name,"
         " c.invoice_number AS corrects_invoice, p.corrects_line_no AS corrects_line",
         "invoicer.console_preview_line l JOIN invoicer.console_pay_line p USING (pay_line_id)"
         " LEFT JOIN invoicer.console_preview_document d"
         " ON d.preview_id = l.preview_id AND d.document_no = l.document_no"
         " LEFT JOIN invoicer.console_invoice c ON c.invoice_id = p.corrects_invoice_id"
         " LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node"
+        " LEFT JOIN invoicer.console_agreement_debtor g ON g.billing_company = p.billing_company"
         f" WHERE l.preview_id = :id AND {condition}",
         "l.document_no, l.reason, l.pay_line_id",
         limit,

@@ -12,7 +12,7 @@ from services.console.queries.amounts import with_money
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.errors import Refused
 from shared.stored import as_json
-from shared.terms import LEVELS
+from shared.terms import LEVELS, is_agreement
 
 LINE = (
     "description",
@@ -136,6 +136,10 @@ async def _billto(connection: ReadConnection, row: Row) -> dict[str, Any]:
             "corrects_line": row["corrects_line_no"],
         }
     kept = row["paying_node"] is not None
+    if is_agreement(row["billing_company"]):
+        found = await _agreement(connection, row)
+        stays = {"account_name": row["account_name"], "as": "kept on the document"}
+        return found | stays if kept else found
     nodes = await fetch(
         connection, SQL["billto_path"], node=row["paying_node"] if kept else row["work_node"]
     )
@@ -155,3 +159,20 @@ async def _billto(connection: ReadConnection, row: Row) -> dict[str, Any]:
         return payer | {"as": "the lowest node with an Account Name, as of now", "path": path}
     missing = "no node of the path has an Account Name" if path else "the node is not known yet"
     return {"account_name": None, "as": missing, "node": row["work_node"], "path": path}
+
+
+async def _agreement(connection: ReadConnection, row: Row) -> dict[str, Any]:
+    """The Account Name of a supplier that is paid by self-billing."""
+    found = await fetch(
+        connection,
+        "SELECT account_name FROM invoicer.console_agreement_debtor WHERE billing_company = :id",
+        id=row["billing_company"],
+    )
+    words = "the self-billing agreement, as of now" if found else "there is no agreement yet"
+    return {
+        "account_name": found[0]["account_name"] if found else None,
+        "as": words,
+        "node": row["billing_company"],
+        "level": "agreement",
+        "name": f"supplier {row['billing_company'].rpartition('@')[0]}",
+    }

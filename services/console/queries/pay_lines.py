@@ -40,10 +40,13 @@ OPEN = (
     " s.until_date > t.today)"
 )
 CORRECTED = " LEFT JOIN invoicer.console_invoice c ON c.invoice_id = p.corrects_invoice_id"
-OF_NODE = f"{CORRECTED} LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node"
-DEBTOR = "coalesce(c.account_name, n.account_name)"
+OF_NODE = (
+    f"{CORRECTED} LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node"
+    " LEFT JOIN invoicer.console_agreement_debtor g ON g.billing_company = p.billing_company"
+)
+DEBTOR = "coalesce(c.account_name, n.account_name, g.account_name)"
 """The debtor of a line that is on no document: that of the invoice that it corrects, else that of
-its billto node as of now."""
+its billto node or its self-billing agreement as of now."""
 DRAFT = (
     f"{TODAY} JOIN invoicer.console_pay_line p USING (billing_company)"
     " JOIN invoicer.console_draft_line d USING (pay_line_id)"

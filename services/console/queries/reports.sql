@@ -91,7 +91,8 @@ ORDER BY i.series, i.number, l.line_no
 
 -- name: snoozed
 -- Open lines that are due and snoozed today, with who snoozed them, why, since when and until when.
-SELECT p.pay_line_id, p.document_id, n.account_name, p.description, p.week_ending,
+SELECT p.pay_line_id, p.document_id, coalesce(n.account_name, g.account_name) AS account_name,
+    p.description, p.week_ending,
     p.effective_date, p.quantity, p.unit, p.amount, p.currency, s.reason, s.actor,
     CAST(s.snoozed_at AT TIME ZONE c.time_zone AS date) AS since, s.until_date AS until
 FROM invoicer.console_open_line o
@@ -100,9 +101,10 @@ JOIN invoicer.console_pay_line p USING (pay_line_id)
 JOIN invoicer.console_snooze s ON s.document_kind = p.document_kind
   AND s.document_id = p.document_id AND s.line_key = p.line_key
 LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node
+LEFT JOIN invoicer.console_agreement_debtor g ON g.billing_company = p.billing_company
 WHERE o.billing_company = :company AND p.effective_date <= :today
   AND p.corrects_invoice_id IS NULL AND (s.until_date IS NULL OR s.until_date > :today)
-  AND (CAST(:account AS text) IS NULL OR n.account_name = :account)
+  AND (CAST(:account AS text) IS NULL OR coalesce(n.account_name, g.account_name) = :account)
 ORDER BY p.effective_date, p.pay_line_id
 
 -- name: held

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +18,7 @@ from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import SetBillingCompany
 from shared.render.pdf import check_logo
+from shared.terms import is_agreement
 
 # Settings that decide whether the documents of the billing company are held.
 PRICING_SETTINGS = ("approval_level", "enabled", "go_live")
@@ -32,6 +34,13 @@ async def on_set_billing_company(connection: AsyncConnection, command: SetBillin
     await lock_companies(connection, [company], exclusive=True)
     before = await store.lock_company(connection, company)
     await faults.point("after_locks")
+    if is_agreement(company) and not before["known"]:
+        raise Refused(
+            "reserved_character",
+            f"{company} would be a self-billing agreement: its id has an @",
+            "give the billing company an id without @, or set an agreement:"
+            " `backoffice suppliers agreement set SUPPLIER --billing-company ID`",
+        )
     if before["known"] and command.only_if_unknown:
         return Answer(
             f"billing company {company} is known already; nothing was changed",
@@ -46,14 +55,7 @@ async def on_set_billing_company(connection: AsyncConnection, command: SetBillin
         changes["logo"] = await store.add_logo(connection, picture)
     await store.save_company(connection, company, changes, command.taxes)
     after = await store.lock_company(connection, company)
-    codes = sorted({tax["tax_code"] for tax in after["taxes"]})
-    if after["default_tax"] and after["default_tax"] not in codes:
-        raise Refused(
-            "default_tax_unknown",
-            f"{after['default_tax']!r} can't be the default tax of {company}: it has no rate;"
-            f" the codes with a rate are: {', '.join(codes) or 'none'}",
-            "give its rate with it, as CODE=PERCENT@FROM_DATE",
-        )
+    check_default_tax(company, after)
     queued = 0
     by_work_date = "work-date" in (before["tax_date"], after["tax_date"])
     settings = (*PRICING_SETTINGS, *(TAX_SETTINGS if by_work_date else ()))
@@ -68,6 +70,18 @@ async def on_set_billing_company(connection: AsyncConnection, command: SetBillin
         subjects=[company],
         jobs_due=queued > 0,
     )
+
+
+def check_default_tax(company: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a default tax code without a rate."""
+    codes = sorted({tax["tax_code"] for tax in settings["taxes"]})
+    if settings["default_tax"] and settings["default_tax"] not in codes:
+        raise Refused(
+            "default_tax_unknown",
+            f"{settings['default_tax']!r} can't be the default tax of {company}: it has no rate;"
+            f" the codes with a rate are: {', '.join(codes) or 'none'}",
+            "give its rate with it, as CODE=PERCENT@FROM_DATE",
+        )
 
 
 def _details(company: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from shared.events.ats import EngagementChanged, EngagementTerms
 from shared.events.field_types import FIRST_DATE
+from shared.events.realizations import Side
 
 NO_TERMS = EngagementTerms(from_date=FIRST_DATE)
 
@@ -45,8 +46,11 @@ class EngagementState:
         at = bisect_right(self._versions, day, key=lambda each: each.from_date)
         return self._versions[at - 1] if at else NO_TERMS
 
-    def line_fields(self, service_to: date) -> dict[str, Any]:
-        """Return the engagement as a line has it, with JSON values: the fields that are given."""
+    def line_fields(self, service_to: date, side: Side = "client") -> dict[str, Any]:
+        """Return the engagement as a line has it, with JSON values: the fields that are given.
+
+        `side`: whether the line bills the client or pays the supplier.
+        """
         event, terms = self.event, self.terms_on(service_to)
         if event is None:
             return {"engagement_id": self.engagement_id}
@@ -55,10 +59,11 @@ class EngagementState:
             "client_country": event.client_country,
             "location": event.location,
             "department": event.department,
-            "invoice_option": terms.invoice_option,
+            "invoice_option": terms.invoice_option if side == "client" else terms.supplier_option,
             "billing_filter": list(terms.billing_filter),
             "needs_transfer": terms.needs_transfer,
             "custom": {name: event.custom[name] for name in sorted(event.custom)},
+            "side": side if side != "client" else "",
         }
         given = {name: value for name, value in fields.items() if value}
         return {"engagement_id": self.engagement_id, "request_type": event.request_type} | given

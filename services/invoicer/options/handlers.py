@@ -10,7 +10,6 @@ from services.invoicer.debtors.handlers.companies import company_of
 from services.invoicer.debtors.rules.companies import EARLIEST_DATE
 from services.invoicer.options import store
 from services.invoicer.options.rules import (
-    CLIENT,
     FIELDS,
     InvoiceOption,
     OptionVersion,
@@ -22,7 +21,7 @@ from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import SetCountryGrouping, SetInvoiceOption
-from shared.terms import listed
+from shared.terms import buyer_of, is_agreement, listed
 
 
 async def on_set_invoice_option(connection: AsyncConnection, command: SetInvoiceOption) -> Answer:
@@ -30,6 +29,7 @@ async def on_set_invoice_option(connection: AsyncConnection, command: SetInvoice
     _check_available(command)
     _check_fields(command.group_by or ())
     company = command.billing_company
+    _check_owner(company)
     await lock_companies(connection, [company], exclusive=True)
     today = today_of((await company_of(connection, company)).time_zone)
     versions = await store.versions_of(connection, company, command.name)
@@ -74,7 +74,6 @@ def _in_force(versions: Sequence[OptionVersion], day: date) -> OptionVersion | N
 def _check_available(command: SetInvoiceOption) -> None:
     """Refuse what the steps after a closed batch are needed for: they do not exist yet."""
     asked = [
-        f"--bill-to {command.bill_to}" if command.bill_to != CLIENT else "",
         "--workflow" if command.workflow else "",
         "--needs-transfer" if command.needs_transfer else "",
     ]
@@ -83,8 +82,18 @@ def _check_available(command: SetInvoiceOption) -> None:
         raise Refused(
             "not_available_yet",
             f"option {command.name} asks for {listed(missing)}, which is not available yet:"
-            " a batch closes the client's documents at once",
-            "set the option with --bill-to client, without --workflow and --needs-transfer",
+            " a batch closes the documents at once",
+            "set the option without --workflow and --needs-transfer",
+        )
+
+
+def _check_owner(company: str) -> None:
+    """Refuse settings of a self-billing agreement: it has the options of its buyer."""
+    if is_agreement(company):
+        raise Refused(
+            "options_of_agreement",
+            f"{company} has the options of {buyer_of(company)} that bill the supplier",
+            f"set it with --billing-company {buyer_of(company)} --bill-to supplier",
         )
 
 
@@ -109,6 +118,7 @@ async def on_set_country_grouping(
     """Save the grouping list of a client country; it replaces the one before, whole."""
     _check_fields(command.group_by)
     company, country = command.billing_company, command.client_country
+    _check_owner(company)
     await lock_companies(connection, [company], exclusive=True)
     await company_of(connection, company)
     before = (await store.grouping_by_country(connection, company)).get(country)

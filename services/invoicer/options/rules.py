@@ -2,7 +2,8 @@
 
 The option that the engagement names wins if it is active and fits. Else the default option of the
 client country: one for the location before one for the country, one for the currency before one for
-any. An item in a country without active options has the implicit option: it is billed without
+any. Only options of the item's side count: those that bill the client, or the supplier. An item of
+the client's side in a country without active options has the implicit option: it is billed without
 grouping. `batches.store.line_options` carries out the same rule in SQL, for all items of a batch.
 """
 
@@ -60,6 +61,8 @@ class InvoiceOption:
         found = []
         if not self.active:
             found.append("it is not active")
+        if self.bill_to != item.side:
+            found.append(f"it bills the {self.bill_to}, and the item is of the {item.side}'s side")
         if self.request_types and item.request_type not in self.request_types:
             found.append(f"it does not take request type {item.request_type}")
         if self.billing_types and item.billing_type not in self.billing_types:
@@ -98,6 +101,11 @@ class Item(NamedTuple):
     engagement: LineEngagement | None
     billing_type: str
     currency: str
+
+    @property
+    def side(self) -> str:
+        """The party that its option must invoice."""
+        return self.engagement.side if self.engagement else CLIENT
 
     @property
     def request_type(self) -> str:
@@ -146,8 +154,12 @@ def choose(item: Item, options: Mapping[str, InvoiceOption]) -> Choice:
         return _visible(item, option, steps)
     if engagement is not None:
         steps.taken.append(f"engagement {engagement.engagement_id} names no option")
-    in_country = [one for one in options.values() if one.active and one.country == country]
-    if not in_country:
+    in_country = [
+        one
+        for one in options.values()
+        if one.active and one.country == country and one.bill_to == item.side
+    ]
+    if not in_country and item.side == CLIENT:
         where = f"client country {country}" if country else "an item without a client country"
         return steps.end(f"there is no active option for {where}: it is billed as without options")
     location = engagement.location if engagement else ""
@@ -158,9 +170,11 @@ def choose(item: Item, options: Mapping[str, InvoiceOption]) -> Choice:
     ]
     place = f"country {country}, location {location or '-'}, {item.currency}"
     if not fits:
+        party = "" if item.side == CLIENT else f" that bills the {item.side}"
+        names_there = listed(sorted(one.name for one in in_country)) or "none"
         says = (
-            f"no default option of {place} takes {item.request_type}, {item.billing_type}"
-            f" ({listed(sorted(one.name for one in in_country))} are active in {country})"
+            f"no default option of {place}{party} takes {item.request_type}, {item.billing_type}"
+            f" ({names_there} are active in {country})"
         )
         return steps.end(says, reason="no_invoice_option")
     best = max(map(_rank, fits))

@@ -1,4 +1,7 @@
-"""Compares two cut-offs: why a line is in a batch by one and out by the other."""
+"""Compares two cut-offs: why a line is in a batch by one and out by the other.
+
+Also says what gives a line an Account Name.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from decimal import Decimal
 
 from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.rules.grouping import Debtor
+from services.invoicer.debtors.rules.companies import Agreement
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, Span, TimeGroup
 
 WORDS: Mapping[str, str] = {
@@ -27,6 +31,20 @@ WORDS: Mapping[str, str] = {
     reasons.NO_TAX_RATE: "their tax code has no rate",
     reasons.ZERO_TOTAL: "they come to zero with the other lines of their document",
 }
+
+
+def no_account_name(name: str, node: str, agreement: Agreement | None) -> tuple[str, str]:
+    """Return message and fix of a line whose debtor, or whose supplier, has no Account Name."""
+    if agreement is None:
+        return (
+            f"{name} is at billto node {node}, which has no Account Name on its path",
+            "give the node, its client or its company an Account Name in the ATS",
+        )
+    return (
+        f"{name} is to pay supplier {agreement.supplier_id}, which has no Account Name",
+        f"`backoffice suppliers agreement set {agreement.supplier_id} --billing-company"
+        f" {agreement.buyer} --account-name NAME`, or let the ATS send it on supplier-changed",
+    )
 
 
 @dataclass(frozen=True, slots=True)

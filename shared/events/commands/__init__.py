@@ -35,6 +35,15 @@ from shared.events.commands.dead_letters import (
     ResumeConsumer,
     SkipRecords,
 )
+from shared.events.commands.drafts import (
+    CancelDraft,
+    CombineDrafts,
+    CreateDrafts,
+    DraftVersion,
+    FinalizeDrafts,
+    RegenerateDraft,
+    RemoveDraftLine,
+)
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -76,8 +85,10 @@ from shared.events.commands.opening import (
 )
 from shared.events.commands.options import (
     ExplainOption,
+    RecordSupplierNumber,
     SetCountryGrouping,
     SetInvoiceOption,
+    SetSelfBillingAgreement,
 )
 from shared.events.commands.payments import (
     AppliedTo,
@@ -102,6 +113,7 @@ from shared.events.commands.workflows import SetWorkflow
 
 AnyCommand = (
     SetBillingCompany
+    | SetSelfBillingAgreement
     | SetCatalogItem
     | AddCharge
     | SetAssignment
@@ -120,12 +132,19 @@ AnyCommand = (
     | SetInvoiceOption
     | SetCountryGrouping
     | SetWorkflow
+    | RecordSupplierNumber
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch
     | GenerateBatch
     | WhatIf
     | RetryParked
+    | CreateDrafts
+    | RemoveDraftLine
+    | CancelDraft
+    | RegenerateDraft
+    | CombineDrafts
+    | FinalizeDrafts
     | CreditInvoice
     | LoadOpeningDocuments
     | SetOpeningNumber

@@ -1,11 +1,26 @@
-"""Commands about invoice options and the grouping of documents."""
+"""Commands about invoice options, the grouping of documents and self-billing."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.events.commands.base import InvoicerCommand
-from shared.events.field_types import Currency, Day, Identifier, Name, RequestType, RowId
+from shared.events.commands.base import FeeRealizerCommand, InvoicerCommand
+from shared.events.commands.settings import (
+    PaymentTerms,
+    SeriesPrefix,
+    SeriesWidth,
+    TaxRateFrom,
+)
+from shared.events.field_types import (
+    CodeOrNone,
+    Currency,
+    Day,
+    Identifier,
+    Name,
+    RequestType,
+    RowId,
+    Text,
+)
 
 BillingType = Literal["time", "product", "expense", "adjustment"]
 Country = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Z]{2}$")]
@@ -37,6 +52,45 @@ class SetInvoiceOption(InvoicerCommand):
     default: bool = False
     active: bool = True
     from_date: Day | None = None
+
+
+class SetSelfBillingAgreement(FeeRealizerCommand):
+    """Set an agreement by which a billing company issues a supplier's invoices to itself.
+
+    Fields that are left out stay; a new one takes name, address and tax id of the supplier as the
+    ATS sent it. It holds for documents of `from_date` and later (default: the billing company's
+    today). Its id is SUPPLIER@COMPANY: the billing company of its documents, whose further settings
+    set-billing-company changes. `account_name`: the supplier's, where the ATS has none.
+    `reference`: the number of the agreement, which documents print.
+    """
+
+    command: Literal["set-self-billing-agreement"] = "set-self-billing-agreement"
+    billing_company: Identifier
+    supplier_id: Identifier
+    from_date: Day | None = None
+    account_name: Name | None = None
+    reference: Name | None = None
+    name: Name | None = None
+    address: Text | None = None
+    tax_id: Name | None = None
+    bank: Text | None = None
+    payment_terms: PaymentTerms | None = None
+    series_prefix: SeriesPrefix | None = None
+    series_width: SeriesWidth | None = None
+    taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False, max_length=5_000)] = ()
+    default_tax: CodeOrNone | None = None
+
+
+class RecordSupplierNumber(InvoicerCommand):
+    """Record the number that a supplier gives to a document that is issued for it.
+
+    `billing_company`: the agreement, SUPPLIER@COMPANY. A supplier uses each number once.
+    """
+
+    command: Literal["record-supplier-number"] = "record-supplier-number"
+    billing_company: Identifier
+    invoice_number: Identifier
+    supplier_number: Identifier
 
 
 class SetCountryGrouping(InvoicerCommand):

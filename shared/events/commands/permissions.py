@@ -47,12 +47,20 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.RetryDocument: Permission(_CLERK, "looked-up"),
     commands.RecordDownload: Permission(_CLERK),
     commands.AddCharge: Permission(_CLERK, "looked-up"),
+    # drafts
+    commands.CreateDrafts: Permission(_CLERK),
+    commands.RemoveDraftLine: Permission(_CLERK),
+    commands.CancelDraft: Permission(_CLERK),
+    commands.RegenerateDraft: Permission(_CLERK),
+    commands.CombineDrafts: Permission(_CLERK),
+    commands.FinalizeDrafts: Permission(_MANAGER),
     # money received; to pay it back takes a manager, as a credit does
     commands.RecordPayment: Permission(_CLERK),
     commands.ApplyPayment: Permission(_CLERK),
     commands.UnapplyPayment: Permission(_CLERK),
     commands.ReversePayment: Permission(_CLERK),
     commands.ApplyCredit: Permission(_CLERK),
+    commands.RecordSupplierNumber: Permission(_CLERK),
     commands.RecordRefund: Permission(_MANAGER),
     # what decides about invoices, and invoices
     commands.SetCatalogItem: Permission(_MANAGER, "all"),
@@ -89,6 +97,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.Reconcile: Permission(("controller",), "looked-up"),
     # the system
     commands.SetBillingCompany: Permission(_ADMIN),
+    commands.SetSelfBillingAgreement: Permission(_ADMIN),
     commands.ConnectLedger: Permission(_ADMIN),
     commands.SetMailAccount: Permission(_ADMIN),
     commands.CheckLedger: Permission(_ADMIN, "looked-up"),

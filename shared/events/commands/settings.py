@@ -33,6 +33,8 @@ from shared.money import rounded
 PaymentTerms = Annotated[
     str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")
 ]
+SeriesPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")]
+SeriesWidth = Annotated[int, Field(ge=1, le=18)]
 MissingTimesheets = Annotated[str, Field(pattern=r"^(wait|bill|wait:\d{1,3})$")]
 """Expected timesheets are missing: wait for all, bill what is there, or wait N days after the
 cycle.
@@ -79,8 +81,8 @@ class SetBillingCompany(FeeRealizerCommand):
     logo: Picture | None = None
     time_zone: Word | None = None
     currency: Currency | None = None
-    series_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")] | None = None
-    series_width: Annotated[int, Field(ge=1, le=18)] | None = None
+    series_prefix: SeriesPrefix | None = None
+    series_width: SeriesWidth | None = None
     taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False, max_length=5_000)] = ()
     default_tax: CodeOrNone | None = None
     tax_basis: Literal["line", "document"] | None = None

@@ -332,6 +332,9 @@ CREATE TABLE invoicer.invoice (
   closed_at timestamptz NOT NULL,
   -- Closed by another system and loaded: it has that system's number and is never delivered.
   is_opening boolean NOT NULL GENERATED ALWAYS AS (series = 'opening:') STORED,
+  -- Issued for a supplier under a self-billing agreement, `SUPPLIER@COMPANY`: a payable.
+  is_self_billed boolean NOT NULL
+    GENERATED ALWAYS AS (position('@' IN billing_company) > 0) STORED,
   UNIQUE (billing_company, series, number),
   UNIQUE (billing_company, invoice_number));
 CREATE INDEX invoice_batch ON invoicer.invoice (batch_id);

@@ -256,7 +256,8 @@ CREATE VIEW invoicer.invoice_content AS
 -- of an assignment its revision, by the document's id. An adjustment is priced from that book.
 -- A line that was written off counts as well: its hours are forgiven under its line key, and a new
 -- price would bill them again under another key. `by_work_date`: the tax of some lines follows the
--- work date; `first_day`: the first work day of lines whose tax does not.
+-- work date; `first_day`: the first work day of lines whose tax does not. What suppliers are paid
+-- cites nothing.
 CREATE VIEW invoicer.cited_rate_version AS
   SELECT p.document_kind, p.document_id,
          CASE p.document_kind WHEN 'assignment' THEN p.document_id
@@ -267,7 +268,7 @@ CREATE VIEW invoicer.cited_rate_version AS
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
   WHERE (p.line_kind = 'timesheet' OR p.document_kind = 'assignment')
-    AND p.corrects_invoice_id IS NULL
+    AND p.corrects_invoice_id IS NULL AND position('@' IN p.billing_company) = 0
     AND (p.quantity + coalesce((
            SELECT sum(c.quantity)
            FROM invoicer.pay_line c
@@ -318,13 +319,13 @@ CREATE VIEW invoicer.stale_price_basis AS
       JOIN invoicer.open_line o
         ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
       WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
-        AND p.corrects_invoice_id IS NULL
+        AND p.corrects_invoice_id IS NULL AND position('@' IN p.billing_company) = 0
         AND (p.document_kind = 'assignment' OR p.line_kind = 'timesheet'
              AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type'))
     AND EXISTS (
       SELECT FROM invoicer.pay_line p JOIN invoicer.invoice_line USING (pay_line_id)
       WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
-        AND p.corrects_invoice_id IS NULL
+        AND p.corrects_invoice_id IS NULL AND position('@' IN p.billing_company) = 0
         AND (p.document_kind = 'assignment' OR p.line_kind = 'timesheet'
              AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type')));
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, invoicer;

@@ -495,7 +495,7 @@ CREATE VIEW arg_sync.console_open_invoice AS
     SELECT d.stage, d.reminder_id FROM arg_sync.reminded_invoice d
     WHERE d.invoice_id = i.invoice_id ORDER BY d.stage DESC LIMIT 1) r ON true
   LEFT JOIN arg_sync.reminder_hold h ON h.invoice_id = i.invoice_id
-  WHERE i.document_type = 'invoice';
+  WHERE i.document_type = 'invoice' AND NOT i.is_self_billed;
 -- The connections of which no payments were read for a day: what is paid may be unknown.
 CREATE VIEW arg_sync.console_late_payments AS
   SELECT c.billing_company, c.ledger, p.read_at

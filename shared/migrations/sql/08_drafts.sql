@@ -70,10 +70,13 @@ CREATE TABLE invoicer.draft_event (
 CREATE TABLE invoicer.replaced_draft_line (
   pay_line_id bigint PRIMARY KEY,
   draft_id bigint NOT NULL,
-  line_no integer NOT NULL);
+  line_no integer NOT NULL,
+  billto_node text NOT NULL,
+  billto_level integer NOT NULL);
 
 GRANT SELECT, INSERT ON invoicer.draft, invoicer.draft_event TO invoicer;
 GRANT UPDATE ON invoicer.draft TO invoicer;
+GRANT USAGE ON SEQUENCE invoicer.draft_draft_id_seq TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.replaced_draft_line TO invoicer;
 GRANT UPDATE ON invoicer.draft_line TO invoicer;
 

@@ -19,6 +19,7 @@ FILES = (
     "07_console_views",
     "08_drafts",
     "09_approvals",
+    "13_self_billing",
     "90_readers",
 )
 

@@ -30,6 +30,7 @@ from shared.events.commands import (
     ImportMapping,
     RotateLedgerKey,
 )
+from shared.terms import is_agreement
 
 
 async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Answer:
@@ -44,6 +45,13 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
             "unknown_kind",
             f"this version does not support {command.kind}",
             f"give one of {', '.join(sorted(adapter_specs()))}",
+        )
+    if is_agreement(command.billing_company):
+        raise Refused(
+            "not_available_yet",
+            f"{command.billing_company} is a self-billing agreement: its documents are payables,"
+            " and no adapter enters vendor bills yet",
+            "download or send them instead: `backoffice batch download`, `backoffice send batch`",
         )
     known = await connections.connection_for(connection, command.ledger, lock=True)
     if known is not None and (known.kind, known.billing_company) != (

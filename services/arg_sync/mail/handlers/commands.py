@@ -28,7 +28,7 @@ from shared.events.commands import (
     SetMailAccount,
 )
 from shared.events.commands.mail import with_defaults
-from shared.terms import ClosedDocument, counted, listed
+from shared.terms import ClosedDocument, buyer_of, counted, is_agreement, listed
 
 SETTINGS = (
     "sender",
@@ -241,8 +241,13 @@ async def companies_of_bounces(connection: AsyncConnection, command: RecordBounc
 
 
 async def account_or_refused(connection: AsyncConnection, billing_company: str) -> MailAccount:
-    """Lock and return the mail account of a billing company."""
+    """Lock and return the mail account of a billing company.
+
+    That of the buyer sends for a self-billing agreement without an account of its own.
+    """
     account = await accounts.account_for(connection, billing_company)
+    if account is None and is_agreement(billing_company):
+        return await account_or_refused(connection, buyer_of(billing_company))
     if account is None:
         raise Refused(
             "no_mail_account",
@@ -275,7 +280,9 @@ async def _queue(
         without += [each for each in found if not each.emails]
         documents = await documents_for(connection, part)
         rendered = [one for each in found for one in _mails(account, documents, each)]
-        queued += await mails.queue(connection, rendered, domain_of(account), again=again)
+        queued += await mails.queue(
+            connection, rendered, account.billing_company, domain_of(account), again=again
+        )
     return queued, without
 
 

@@ -87,18 +87,21 @@ async def recipients(
 async def queue(
     connection: AsyncConnection,
     mails: Iterable[Mapping[str, Any]],
+    account: str,
     domain: str,
     *,
     again: bool,
 ) -> int:
     """Queue e-mails, each once; return how many are new or a new revision.
 
-    `mails` have invoice_id, address, subject, content and attach; `domain` is of their ids.
+    `mails` have invoice_id, address, subject, content and attach; `account`: the billing company
+    whose account sends them; `domain` is of their ids.
     """
     found = await rows(
         connection,
         QUERIES["queue"] + "\n" + QUERIES["queue_again"],
         mails=json.dumps(list(mails)),
+        account=account,
         domain=domain,
         again=again,
     )
@@ -186,8 +189,10 @@ async def mail_for(connection: AsyncConnection, billing_company: str, number: st
     """Lock and return the e-mail of a document to an address; None if there is none."""
     found = await rows(
         connection,
-        "SELECT mail_id, state FROM arg_sync.mail WHERE billing_company = :company"
-        " AND invoice_number = :number AND address = :to FOR UPDATE",
+        "SELECT m.mail_id, m.state FROM arg_sync.mail m"
+        " LEFT JOIN invoicer.closed_invoice i USING (invoice_id)"
+        " WHERE coalesce(i.billing_company, m.billing_company) = :company"
+        " AND m.invoice_number = :number AND m.address = :to FOR UPDATE OF m",
         company=billing_company,
         number=number,
         to=to,

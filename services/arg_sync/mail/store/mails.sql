@@ -12,11 +12,12 @@ ORDER BY i.invoice_id
 
 -- name: queue
 -- Queues a document for an address. One that is there stays as it is, unless it was refused before
--- a mail server accepted it, or an operator sends it again: then it is a new revision.
+-- a mail server accepted it, or an operator sends it again: then it is a new revision. It goes out
+-- by a mail account: that of a self-billing agreement, or of its buyer.
 INSERT INTO arg_sync.mail AS m (billing_company, invoice_id, batch_id, invoice_number,
   document_type, account_name, address, subject, content, attach, message_id, state,
   next_attempt_at, queued_at)
-SELECT i.billing_company, i.invoice_id, i.batch_id, i.invoice_number, i.document_type,
+SELECT CAST(:account AS text), i.invoice_id, i.batch_id, i.invoice_number, i.document_type,
   i.account_name, r.address, r.subject, r.content, r.attach,
   gen_random_uuid() || '@' || CAST(:domain AS text), 'queued', now(), now()
 FROM jsonb_to_recordset(CAST(:mails AS jsonb)) AS r(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from services.fee_realizer.sources.rules.facts import BillingCompany, Facts, Held
 from shared.events.ats import TimesheetApproved
+from shared.terms import is_agreement
 
 STEPS = ("submitted", "approved", "released", "interpreted", "reviewed")
 APPROVED = "approved"
@@ -38,7 +39,7 @@ def missing_company(billing_company: str, kind: str, owner_id: str, facts: Facts
     """
     company = facts.companies.get(billing_company) or BillingCompany(billing_company)
     subject = f"billing company {billing_company} of {kind} {owner_id}"
-    if not company.known:
+    if not company.known or is_agreement(billing_company):
         return Held(
             "unknown_billing_company", f"{subject} is not known: set it with set-billing-company"
         )

@@ -3,7 +3,7 @@
 Hours are summed over the key and the amount is rounded once. See docs/billing.md, Pricing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -28,6 +28,7 @@ from services.fee_realizer.sources.rules.holds import (
     missing_step,
     not_billable,
 )
+from services.fee_realizer.sources.rules.supplier_time import WorkedTime, supplier_lines
 from shared.events.ats import TimesheetApproved, TimesheetEntry
 from shared.money import ZERO, plain, rounded
 
@@ -122,8 +123,25 @@ def realize_timesheet(
         for group in groups.values()
         for (name, tax_change), (version, by_day) in group.times.items()
     ]
+    paid = supplier_lines(timesheet, _worked(groups.values()))
+    if isinstance(paid, Held):
+        return paid
+    lines += paid
     lines.sort(key=lambda line: line["line_key"])
     return Realized(lines, [basis[key] for key in sorted(basis)])
+
+
+def _worked(groups: Iterable[_EntryGroup]) -> Iterator[WorkedTime]:
+    """Yield the time of engagements, of which their suppliers may be paid a part."""
+    for group in groups:
+        if group.engaged is None:
+            continue
+        for version, by_day in group.times.values():
+            yield WorkedTime(
+                group.requirement,
+                *(group.time_type, version.unit, group.engagement),
+                *(group.engaged, group.ended, by_day),
+            )
 
 
 def _mark_ended(groups: Mapping[tuple[str, str, tuple[str, str, str], str], _EntryGroup]) -> None:

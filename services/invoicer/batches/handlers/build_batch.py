@@ -3,7 +3,7 @@
 Preview, health check and questions need only the plan; generate closes its documents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -27,8 +27,8 @@ from services.invoicer.batches.rules.safety_checks import ParkedDebtor
 from services.invoicer.batches.store import allowances, line_options, selection
 from services.invoicer.batches.store import safety_checks as safety_store
 from services.invoicer.batches.store.selection import SelectedGroups
-from services.invoicer.debtors.handlers.companies import company_of
-from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, TaxRate
+from services.invoicer.debtors.handlers.companies import company_of, no_self_billing
+from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, DebtorTerms, TaxRate
 from services.invoicer.debtors.rules.cycles import TimeGroup
 from services.invoicer.debtors.store import companies
 from services.invoicer.invoices.handlers.closing import document_totals
@@ -91,8 +91,13 @@ class BatchPlan:
             **{
                 f"billing company {name}": getattr(self.company, name)
                 for name in self.company.__slots__
-                if name != "billing_company"
+                if name not in ("billing_company", "agreement")
             },
+            **(
+                {"self-billing agreement": self.company.agreement.values}
+                if self.company.agreement
+                else {}
+            ),
             **{
                 f"tax {rate.tax_code} from {rate.from_date}": plain(rate.percent)
                 for rate in self.rates
@@ -150,10 +155,8 @@ async def build(
     today = today_of(company.time_zone)
     up_to = cut_off or today
     rates = await companies.tax_rates_for(connection, billing_company)
-    located = await selection.locate_lines(connection, billing_company)
-    in_force = await _options(connection, billing_company, request.invoice_date or today, today)
-    known_options = in_force.options if in_force else ()
-    check_options(request.batch_filter.options, known_options, billing_company)
+    located = await selection.locate_lines(connection, company)
+    in_force = await _options(connection, company, request, today)
     decisions = await decide(
         connection, company, located.account_names, request, today=today, cut_off=up_to
     )
@@ -180,14 +183,12 @@ async def build(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
     documents, zero_after_tax = recheck_totals(
-        await _with_document_tax(connection, documents, company), zero_document_debtors
+        await with_document_tax(connection, documents, company), zero_document_debtors
     )
     zero += zero_after_tax
-    await selection.exclude_groups(
-        connection, [group.group_no for group in zero], reasons.ZERO_TOTAL
-    )
+    zero_nos = [group.group_no for group in zero]
+    await selection.exclude_groups(connection, zero_nos, reasons.ZERO_TOTAL)
     all_in = sum(document.group.line_count for document in documents) == selected.open_lines
-    without_lines = await selection.chosen_without_lines(connection, request.batch_filter.documents)
     return BatchPlan(
         company=company,
         series=await numbers.series_for(connection, company),
@@ -202,21 +203,38 @@ async def build(
         totals=document_totals(documents),
         parked=parked,
         double_days=double_days,
-        without_lines=without_lines,
+        without_lines=await selection.chosen_without_lines(
+            connection, request.batch_filter.documents
+        ),
         options=in_force,
     )
 
 
+def _require_in_force(company: BillingCompany, on: date) -> None:
+    """Refuse documents of a self-billing agreement of days before it holds."""
+    if company.agreement and on < company.agreement.from_date:
+        raise no_self_billing(company.billing_company, company.agreement.from_date)
+
+
 async def _options(
-    connection: AsyncConnection, billing_company: str, on: date, today: date
+    connection: AsyncConnection, company: BillingCompany, request: BatchRequest, today: date
 ) -> OptionsInForce | None:
-    """Find the invoice option of each open line; None if the company never had an option."""
-    if not await option_store.has_options(connection, billing_company):
+    """Find the invoice option of each open line; None if the company never had an option.
+
+    A supplier is paid by options only, and under an agreement that is in force. Refused if the
+    batch filter names options that do not exist.
+    """
+    on, owner = request.invoice_date or today, company.options_of
+    _require_in_force(company, on)
+    if company.agreement is None and not await option_store.has_options(connection, owner):
+        check_options(request.batch_filter.options, (), owner)
         return None
-    conflicts = await line_options.resolve_options(connection, billing_company, on=on, today=today)
+    conflicts = await line_options.resolve_options(connection, company, on=on, today=today)
+    options = await option_store.options_for(connection, owner, on)
+    check_options(request.batch_filter.options, options, owner)
     return OptionsInForce(
-        await option_store.options_for(connection, billing_company, on),
-        await option_store.grouping_by_country(connection, billing_company),
+        options,
+        await option_store.grouping_by_country(connection, owner),
         conflicts,
     )
 
@@ -301,7 +319,7 @@ async def _without_unsafe_debtors(
     return decisions, documents, zero, parked, safety.double_days
 
 
-async def _with_document_tax(
+async def with_document_tax(
     connection: AsyncConnection, documents: list[Document], company: BillingCompany
 ) -> list[Document]:
     """Compute tax per document where the company is set to that."""
@@ -321,13 +339,30 @@ async def _with_document_tax(
 
 
 async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:
-    """Return the buyer of each document.
-
-    A document with a debit shows the debtor as it is now, with what its terms override. A document
-    of credits only repeats the buyer of the newest document that it corrects.
-    """
+    """Return the buyer of each document of a plan."""
     groups = [document.group for document in plan.documents]
-    current = await companies.buyers_for(connection, (group.account_name for group in groups))
+    return await buyers_of(connection, plan.company, groups, plan.decisions.own_terms)
+
+
+async def buyers_of(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    groups: Sequence[Group],
+    own_terms: Mapping[str, DebtorTerms],
+) -> list[Buyer]:
+    """Return the buyer of each group that becomes a document.
+
+    A document with a debit shows the debtor as it is now, with what its terms override; of a
+    self-billing agreement the billing company that pays. A document of credits only repeats the
+    buyer of the newest document that it corrects.
+    """
+    names = {group.account_name for group in groups}
+    if company.agreement is not None:
+        paying = await company_of(connection, company.agreement.buyer)
+        buyer = Buyer(paying.name or paying.billing_company, paying.address, paying.tax_id)
+        current = dict.fromkeys(names, buyer)
+    else:
+        current = await companies.buyers_for(connection, names)
     corrected = [
         group.newest_corrected if group.credit_count == group.line_count else None
         for group in groups
@@ -341,6 +376,6 @@ async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:
             found.append(as_corrected[invoice_id])
             continue
         buyer = current.get(group.account_name, Buyer(group.account_name))
-        own = plan.decisions.own_terms.get(group.account_name)
+        own = own_terms.get(group.account_name)
         found.append(buyer.with_terms(own) if own else buyer)
     return found

@@ -11,12 +11,18 @@ from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.health import VERY_LATE
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import Codes, LedgerConnection, unmapped, unusable
-from services.invoicer.batches.rules.option_findings import TWO_INVOICE_OPTIONS
+from services.invoicer.batches.rules.option_findings import (
+    NO_SELF_BILLING,
+    SUPPLIER_ITEMS,
+    TWO_INVOICE_OPTIONS,
+)
 from services.invoicer.batches.store import health as store
 from services.invoicer.batches.store import ledgers
 from services.invoicer.debtors.rules.account_names import look_alikes
+from services.invoicer.debtors.store.companies import suppliers_with_items
 from shared.errors import Refused
 from shared.events.billing import Finding
+from shared.terms import agreement_id
 
 MOST_DEBTORS = 3
 """Debtors of which a finding about details shows them."""
@@ -72,6 +78,7 @@ async def check_health(
         counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE, plan.today)
         if plan.options is not None and plan.options.have_workflows:
             counts |= await store.workflow_counts(connection, company, plan.today)
+        counts |= await _supplier_items(connection, company)
     connections = await ledgers.ledgers_of(connection, company)
     lacking, useless = await _mapping_problems(connection, connections, plan)
     parked = [each for each in plan.debtors if each.parked and not each.left_out]
@@ -100,6 +107,17 @@ async def check_health(
         retainers=await store.retainers_left(connection, company, plan.today) if full else {},
     )
     return health.findings(snapshot)
+
+
+async def _supplier_items(connection: AsyncConnection, company: str) -> dict[str, CountedIds]:
+    """Return the suppliers that wait to be paid: those without an agreement, and agreements."""
+    found = await suppliers_with_items(connection, company)
+    return {
+        NO_SELF_BILLING: CountedIds.all([name for name, agreed in found.items() if not agreed]),
+        SUPPLIER_ITEMS: CountedIds.all(
+            [agreement_id(name, company) for name, agreed in found.items() if agreed]
+        ),
+    }
 
 
 async def _differing_details(

@@ -5,6 +5,7 @@ its code.
 """
 
 TWO_INVOICE_OPTIONS = "two_invoice_options"
+NO_SELF_BILLING, SUPPLIER_ITEMS = "no_self_billing", "supplier_items"
 OPTION_FINDINGS = (
     (
         TWO_INVOICE_OPTIONS, "error", "debtor", "debtor",
@@ -39,5 +40,15 @@ OPTION_FINDINGS = (
         "{counted} without the field that names an approver: {ids}",
         "let the ATS send the field on engagement-changed; or, when they are drafted,"
         " `backoffice drafts reassign ID --to PERSON`",
+    ),
+    (
+        NO_SELF_BILLING, "warning", "debtor", "supplier",
+        "{counted} with items to pay and no self-billing agreement: {ids}",
+        "set one: `backoffice suppliers agreement set SUPPLIER --billing-company {company}`",
+    ),
+    (
+        SUPPLIER_ITEMS, "info", "debtor", "self-billing agreement",
+        "{counted} with open items: {ids}; a batch of the company has none of them",
+        "bill them: `backoffice batch generate --billing-company SUPPLIER@{company}`",
     ),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules import reasons
+from services.invoicer.debtors.rules.companies import BillingCompany
 from services.invoicer.invoices.rules.documents import Group, GroupOption
 from shared.database import rows, run
 from shared.sql import named_queries
@@ -47,15 +48,18 @@ def choice_parts(by_option: bool) -> dict[str, str]:
 
 
 async def resolve_options(
-    connection: AsyncConnection, billing_company: str, *, on: date, today: date
+    connection: AsyncConnection, company: BillingCompany, *, on: date, today: date
 ) -> dict[str, str]:
     """Find the option of each open line, as options are in force on a day.
 
     Returns the debtors of due lines that have two default options of one rank, with their names.
     """
-    await run(connection, _QUERIES["options_in_force"], company=billing_company, on=on)
+    billing_company, side = company.billing_company, company.side
+    await run(
+        connection, _QUERIES["options_in_force"], company=company.options_of, on=on, side=side
+    )
     numbers = {name: reasons.number(name) for name in _REASONS}
-    await run(connection, _QUERIES["line_options"], company=billing_company, **numbers)
+    await run(connection, _QUERIES["line_options"], company=billing_company, side=side, **numbers)
     await run(connection, "CREATE UNIQUE INDEX ON line_option (pay_line_id)")
     await run(connection, "ANALYZE line_option")
     found = await rows(connection, _QUERIES["conflicts"], company=billing_company, today=today)

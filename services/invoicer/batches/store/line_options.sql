@@ -1,7 +1,8 @@
 -- The invoice option of each open line of a company that has options, in temporary tables.
 
 -- name: options_in_force
--- The options of a company on a day, each with its grouping fields: its own or its country's.
+-- The options of a company and party on a day, each with its grouping fields: its own or its
+-- country's.
 CREATE TEMP TABLE option_in_force ON COMMIT DROP AS
 SELECT v.*, coalesce(v.group_by, g.group_by, CAST(ARRAY[] AS text[])) AS fields
 FROM (
@@ -9,6 +10,7 @@ FROM (
   WHERE billing_company = :company AND from_date <= CAST(:on AS date)
   ORDER BY name, from_date DESC) v
 LEFT JOIN invoicer.country_grouping g USING (billing_company, client_country)
+WHERE v.bill_to = :side
 
 -- name: line_options
 -- The option of each line, or the reason why it has none: the twin of `options.rules.choose`.
@@ -32,7 +34,8 @@ kind AS MATERIALIZED (
   FROM item),
 candidate AS (
   SELECT k.*, n.name AS named_option, d.names,
-         EXISTS (SELECT FROM option_in_force v WHERE v.active AND v.client_country = k.country)
+         CAST(:side AS text) = 'supplier' OR EXISTS (
+           SELECT FROM option_in_force v WHERE v.active AND v.client_country = k.country)
            AS in_country
   FROM kind k
   LEFT JOIN option_in_force n ON k.named <> '' AND n.name = k.named AND n.active

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from services.invoicer.debtors.rules.allowances import AllowanceTerm, change_allowances
+from shared.events.realizations import Side
 
 TaxRegime = Literal["standard", "exempt", "reverse-charge"]
 CreditSplit = Literal["separate", "net", "per-invoice"]
@@ -24,9 +25,30 @@ DEFAULT_WORDING: dict[TaxRegime, str] = {
 PRINTED = ("remit_to", "payment_instructions", "footer", "logo")
 
 
+class Agreement(NamedTuple):
+    """A self-billing agreement: a supplier sells, and `buyer`, a billing company, pays.
+
+    `account_name`: the supplier's; empty where neither the agreement nor the ATS has one.
+    """
+
+    supplier_id: str
+    buyer: str
+    from_date: date
+    account_name: str
+    reference: str
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The agreement by field, with JSON values."""
+        return {name: str(value) for name, value in self._asdict().items()}
+
+
 @dataclass(frozen=True, slots=True)
 class BillingCompany:
-    """The settings of a billing company, as fee_realizer provides them."""
+    """The settings of a billing company, as fee_realizer provides them.
+
+    `agreement`: it is a supplier that bills by self-billing; the documents have it as seller.
+    """
 
     billing_company: str
     enabled: bool = True
@@ -48,11 +70,28 @@ class BillingCompany:
     payment_instructions: str = ""
     footer: str = ""
     logo: str = ""
+    agreement: Agreement | None = None
+
+    @property
+    def options_of(self) -> str:
+        """The billing company that sets the invoice options: of an agreement the buyer."""
+        return self.agreement.buyer if self.agreement else self.billing_company
+
+    @property
+    def side(self) -> Side:
+        """The party of its invoice options."""
+        return "supplier" if self.agreement else "client"
 
     @property
     def seller(self) -> dict[str, str]:
-        """The snapshot of the seller that a document keeps; `PRINTED` only where given."""
+        """The snapshot of the seller that a document keeps; `PRINTED` only where given.
+
+        Of an agreement it has the buyer, who issues the document, and the agreement's reference.
+        """
         given = {name: value for name in PRINTED if (value := getattr(self, name))}
+        if self.agreement:
+            given["self_billed_by"] = self.agreement.buyer
+            given |= {"agreement": self.agreement.reference} if self.agreement.reference else {}
         return {
             "name": self.name or self.billing_company,
             "address": self.address,

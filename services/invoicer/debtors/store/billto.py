@@ -30,6 +30,11 @@ LEFT JOIN invoicer.billto_node g ON g.node_id = p.parent_id AND g.level < p.leve
 
 The last three are NULL where no node of the path has an Account Name.
 """
+AGREEMENT_NODE_SQL = """
+SELECT billing_company AS node_id, billing_company AS debtor_node, 1 AS debtor_level,
+       nullif(account_name, '') AS account_name
+FROM fee_realizer.self_billing"""
+"""The same of self-billing agreements, at which the items of suppliers are."""
 
 
 class NodeRevision(NamedTuple):

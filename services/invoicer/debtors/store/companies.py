@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.rules.allowances import allowance_terms
 from services.invoicer.debtors.rules.companies import (
+    Agreement,
     BillingCompany,
     Buyer,
     DebtorTerms,
@@ -18,8 +19,10 @@ from services.invoicer.debtors.rules.companies import (
 )
 from shared.database import rows, run
 from shared.stored import as_json
+from shared.terms import is_agreement
 
-_SETTINGS = ", ".join(each.name for each in fields(BillingCompany))
+_SETTINGS = ", ".join(each.name for each in fields(BillingCompany) if each.name != "agreement")
+_AGREEMENT = ", ".join(Agreement._fields)
 _TERMS = ", ".join(DebtorTerms._fields)
 
 
@@ -29,7 +32,38 @@ async def company_for(connection: AsyncConnection, billing_company: str) -> Bill
         SELECT {_SETTINGS} FROM fee_realizer.billing_company_settings
         WHERE billing_company = :company"""
     found = await rows(connection, query, company=billing_company)
-    return BillingCompany(*found[0]) if found else None
+    if not found:
+        return None
+    agreement = await _agreement(connection, billing_company)
+    company = BillingCompany(*found[0])
+    return replace(company, agreement=agreement) if agreement else company
+
+
+async def _agreement(connection: AsyncConnection, billing_company: str) -> Agreement | None:
+    if not is_agreement(billing_company):
+        return None
+    query = f"""
+        SELECT {_AGREEMENT} FROM fee_realizer.self_billing
+        WHERE billing_company = :company"""
+    found = await rows(connection, query, company=billing_company)
+    return Agreement(*found[0]) if found else None
+
+
+async def suppliers_with_items(
+    connection: AsyncConnection, billing_company: str
+) -> dict[str, bool]:
+    """Return the suppliers with open items at a billing company: whether each has an agreement."""
+    query = """
+        SELECT s.supplier_id, EXISTS (
+          SELECT FROM fee_realizer.self_billing a
+          WHERE a.billing_company = s.supplier_id || '@' || CAST(:company AS text)) AS agreed
+        FROM fee_realizer.known_supplier s
+        WHERE EXISTS (
+          SELECT FROM invoicer.open_line o
+          WHERE o.billing_company = s.supplier_id || '@' || CAST(:company AS text))
+        ORDER BY s.supplier_id"""
+    found = await rows(connection, query, company=billing_company)
+    return {row.supplier_id: row.agreed for row in found}
 
 
 async def tax_rates_for(connection: AsyncConnection, billing_company: str) -> list[TaxRate]:

@@ -157,8 +157,7 @@ def require_allowed(
         raise Refused(
             "transfer_in_flight",
             f"{subject} is {title} and was sent to the client's system, which has not answered",
-            f"wait for the answer, or record it: `backoffice transfer confirm FILE`, then"
-            f" {WORDS[action]} again",
+            f"wait for the answer, then {WORDS[action]} again",
         )
     if found.allowed and action not in forbidden:
         return found

@@ -19,6 +19,7 @@ from services.invoicer.drafts.rules.names import draft_name
 from shared.database import by_column, columns, joined_rows, kinds_of, rows, run, unnested
 from shared.sql import named_queries
 from shared.stored import as_json
+from shared.terms import DocumentType, TaxRegime
 
 _QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 _FIGURES = kinds_of(
@@ -106,14 +107,14 @@ class Draft:
     workflow: str
     needs_transfer: bool
     transfer_in_flight: bool
-    document_type: str
+    document_type: DocumentType
     bill_to: str
     account_name: str
     currency: str
     payment_terms: str
     po_number: str
     credit_split: int
-    tax_regime: str
+    tax_regime: TaxRegime
     tax_wording: str
     tax_basis: str
     service_from: date
@@ -276,6 +277,23 @@ async def save_figures(connection: AsyncConnection, draft_id: int, figures: Draf
     await run(connection, query, id=draft_id, **values)
 
 
+async def save_terms(connection: AsyncConnection, draft: Draft) -> None:
+    """Store the terms of the debtor that a draft has."""
+    query = """
+        UPDATE invoicer.draft SET payment_terms = :payment_terms, tax_regime = :tax_regime,
+          tax_wording = :tax_wording, allowance_terms = CAST(:allowance_terms AS jsonb)
+        WHERE draft_id = :id"""
+    await run(
+        connection,
+        query,
+        payment_terms=draft.payment_terms,
+        tax_regime=draft.tax_regime,
+        tax_wording=draft.tax_wording,
+        allowance_terms=to_json(draft.allowance_terms).decode(),
+        id=draft.draft_id,
+    )
+
+
 async def add_events(connection: AsyncConnection, events: Sequence[DraftEvent]) -> None:
     """Add changes to the history of drafts, each after those that the draft has."""
     given = [
@@ -321,3 +339,14 @@ async def authors_of(connection: AsyncConnection, draft_ids: Iterable[int]) -> s
         SELECT DISTINCT actor FROM invoicer.draft_author
         WHERE draft_id = ANY(CAST(:ids AS bigint[]))"""
     return {row.actor for row in await rows(connection, query, ids=sorted(draft_ids))}
+
+
+async def drafts_with_lines(connection: AsyncConnection, billing_company: str) -> list[str]:
+    """Return the names of the drafts of a company that have lines, in order."""
+    query = """
+        SELECT draft_id FROM invoicer.draft
+        WHERE billing_company = :company AND status NOT IN ('processed', 'cancelled')
+        ORDER BY draft_id LIMIT 100"""
+    return [
+        draft_name(row.draft_id) for row in await rows(connection, query, company=billing_company)
+    ]

@@ -23,7 +23,7 @@ from shared.calendar import due_date
 from shared.clock import now, today_of
 from shared.consumer.records import OutboxId
 from shared.errors import Refused
-from shared.events.commands import CreditInvoice, GenerateBatch, RetryParked
+from shared.events.commands import CreditInvoice, FinalizeDrafts, GenerateBatch, RetryParked
 
 MOST_NAMED = 20
 
@@ -72,7 +72,7 @@ def plan_numbering(
 
 async def close_documents(
     connection: AsyncConnection,
-    command: GenerateBatch | RetryParked | CreditInvoice,
+    command: GenerateBatch | RetryParked | FinalizeDrafts | CreditInvoice,
     company: BillingCompany,
     cut_off: date,
     numbering: Numbering,

@@ -3,7 +3,7 @@
 A group becomes an invoice or a credit note, or stays open when its total is zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -229,14 +229,21 @@ def build_documents(
             zero.append(group)
         else:
             closed.append(Document(group, kind))
-    # Invoices before credit notes; one debtor's documents with the same keys follow the invoices
-    # that they correct.
-    closed.sort(
+    return in_number_order(closed), zero
+
+
+def in_number_order(documents: Iterable[Document]) -> list[Document]:
+    """Return documents in the order of their numbers.
+
+    Invoices come before credit notes; one debtor's documents with the same keys follow the invoices
+    that they correct.
+    """
+    return sorted(
+        documents,
         key=lambda document: (
             document.group.split_keys,
             document.document_type == "credit-note",
             document.group.credit_split,
             document.group.position,
-        )
+        ),
     )
-    return closed, zero

@@ -78,9 +78,10 @@ _REMOVE_OPEN = f"DELETE FROM invoicer.open_line t USING {_LINES} WHERE {_SAME_LI
 _REMOVE_DRAFTED = f"""
 WITH gone AS (
   DELETE FROM invoicer.draft_line t USING {_LINES} WHERE {_SAME_LINE}
-  RETURNING t.pay_line_id, t.draft_id, t.line_no)
-INSERT INTO invoicer.replaced_draft_line (pay_line_id, draft_id, line_no)
-SELECT pay_line_id, draft_id, line_no FROM gone"""
+  RETURNING t.pay_line_id, t.draft_id, t.line_no, t.billto_node, t.billto_level)
+INSERT INTO invoicer.replaced_draft_line
+  (pay_line_id, draft_id, line_no, billto_node, billto_level)
+SELECT pay_line_id, draft_id, line_no, billto_node, billto_level FROM gone"""
 
 
 class OpenedLine(NamedTuple):

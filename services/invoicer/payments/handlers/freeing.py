@@ -19,13 +19,16 @@ from shared import clock
 from shared.consumer.commands import Answer, CommandHandler
 from shared.events.commands import (
     CreditInvoice,
+    FinalizeDrafts,
     GenerateBatch,
     LoadOpeningDocuments,
     RetryParked,
 )
 from shared.money import ZERO, rounded
 
-CLOSING = frozenset({GenerateBatch, RetryParked, CreditInvoice, LoadOpeningDocuments})
+CLOSING = frozenset(
+    {GenerateBatch, RetryParked, FinalizeDrafts, CreditInvoice, LoadOpeningDocuments}
+)
 MOST_LISTED = 100
 
 

@@ -17,12 +17,13 @@ from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, cycle_with
 from services.invoicer.lines.rules import NOTHING, QuantityAmount
+from services.invoicer.questions.rules import no_account_name
 from services.invoicer.questions.store import explain as store
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import Explain
 from shared.money import plain, written
-from shared.terms import duration, listed
+from shared.terms import duration, is_agreement, listed
 
 MOST_LINES = 100
 UNPRICED_FIX = "wait a few seconds; if it stays, check that fee_realizer runs: `backoffice status`"
@@ -236,7 +237,14 @@ async def _explain_open(
     # A document may have lines of two companies. The rollback drops the temporary tables of one
     # selection before the next is made.
     nested = await connection.begin_nested()
-    plan = await build(connection, company, command.cut_off_date)
+    try:
+        plan = await build(connection, company, command.cut_off_date)
+    except Refused as refused:
+        if not is_agreement(company):
+            raise
+        await nested.rollback()
+        missing = Explanation(refused.code, refused.message, refused.fix)
+        return {line.pay_line_id: missing for line in lines}
     selected = await store.reasons_of(connection, [line.pay_line_id for line in lines])
     error = health.refusal(await check_health(connection, plan))
     await nested.rollback()
@@ -343,10 +351,7 @@ def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -
             f"{name} is at billto node {line.billto_node}, which the ATS has not sent",
             "let the ATS publish it on billto-changed",
         ),
-        reasons.NO_ACCOUNT_NAME: (
-            f"{name} is at billto node {line.billto_node}, which has no Account Name on its path",
-            "give the node, its client or its company an Account Name in the ATS",
-        ),
+        reasons.NO_ACCOUNT_NAME: no_account_name(name, line.billto_node, plan.company.agreement),
         reasons.GROUP_NOT_CHOSEN: (
             f"the batch does not include the batch group of {debtor_name}",
             "choose that group, or no group at all",

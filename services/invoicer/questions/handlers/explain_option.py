@@ -13,6 +13,7 @@ from shared.clock import today_of
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import ExplainOption
+from shared.terms import buyer_of
 
 
 async def companies_of(connection: AsyncConnection, command: ExplainOption) -> set[str]:
@@ -44,13 +45,14 @@ async def on_explain_option(connection: AsyncConnection, command: ExplainOption)
         ]  # fmt: skip
         group = [] if option is None else [list(each) for each in option.group]
         return _answer(number, option.name if option else None, None, steps, group)
-    company = await company_of(connection, line.billing_company)
-    known = await options.options_for(connection, line.billing_company, today_of(company.time_zone))
+    owner = buyer_of(line.billing_company)
+    company = await company_of(connection, owner)
+    known = await options.options_for(connection, owner, today_of(company.time_zone))
     choice = choose(Item(line.engagement, line.billing_type, line.currency), known)
     steps = list(choice.steps)
     group = []
     if choice.option is not None:
-        by_country = await options.grouping_by_country(connection, line.billing_company)
+        by_country = await options.grouping_by_country(connection, owner)
         fields = group_list(choice.option, by_country)
         group = await store.group_values(connection, number, fields)
         whose = "its country's list" if choice.option.group_by is None else "its own list"

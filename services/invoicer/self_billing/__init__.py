@@ -1,0 +1,1 @@
+"""Self-billing: the numbers that suppliers give to the documents that are issued for them."""
