@@ -75,6 +75,7 @@ DESCRIBED = ("owns", "does not own", "consumes", "publishes", "invariants")
 SHARED = {
     "money",
     "calendar",
+    "cycles",
     "clock",
     "errors",
     "json_text",

@@ -23,6 +23,7 @@ from services.invoicer.debtors.rules.cycles import (
     window,
 )
 from shared.calendar import local_date
+from shared.cycles import cycles_from
 from shared.terms import LineKind
 from tests.twins import in_window
 
@@ -361,3 +362,14 @@ def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
 def test_each_cycle_describes_itself(group: TimeGroup, words: str) -> None:
     """A time group tells its cycle, with the day on which it ends."""
     assert group.words == words
+
+
+def test_the_next_cycles_begin_with_the_one_of_today() -> None:
+    """console 3, row 8: cycles follow without a gap; custom periods end where they end."""
+    weekly = TimeGroup("W", "weekly", ends_on="sunday")
+    assert list(map(str, cycles_from(weekly, date(2026, 4, 15), 2))) == [
+        "2026-04-13 to 2026-04-19",
+        "2026-04-20 to 2026-04-26",
+    ]
+    last = Span(date(2026, 4, 1), date(2026, 4, 30))
+    assert cycles_from(TimeGroup("C", "custom", periods=(last,)), date(2026, 4, 15), 3) == [last]

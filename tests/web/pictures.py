@@ -69,6 +69,11 @@ def main(data: Path, *, everything: bool) -> None:
             "invoice": f"{address}/invoices/NL26-0003?company=linden-nl",
             "credit": f"{address}/invoices/NL26-0003/credit?company=linden-nl&line_1=yes"
             "&to=write-off&reason=a+week+too+many&check=yes",
+            "setup": f"{address}/setup",
+            "companies": f"{address}/setup/companies",
+            "company": f"{address}/edit/set-billing-company?billing_company=harbor-us",
+            "billto": f"{address}/setup/billto?node=co-stella",
+            "upload": f"{address}/setup/upload/debtors",
         } | steps(page, address)
         if not everything:
             for name in ("batches", "preview", "invoice"):

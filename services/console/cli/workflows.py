@@ -1,23 +1,16 @@
 """`backoffice workflows set|show`: who approves drafts, step by step."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import option
-from services.console.cli.output import Column
 from services.console.cli.time_groups import refuse_wrong_lines
+from services.console.columns.workflows import STEPS, step_cells
 
 app = typer.Typer(help="Approval workflows: who approves drafts.", no_args_is_help=True)
-STEPS = [
-    Column("step", whole=True),
-    Column("order"),
-    Column("approvers", most=120),
-    Column("must", "mandatory"),
-    Column("condition", "applies to", most=120),
-]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -87,21 +80,4 @@ def show(run: Run, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None
             "forbids": [f"{each['status']}: {each['action']}" for each in newest["forbids"]],
         }
     )
-    run.table([_shown(step) for step in newest["steps"]], STEPS)
-
-
-def _shown(step: dict[str, Any]) -> dict[str, Any]:
-    """A step as people read it."""
-    amounts = [f"{each['amount']} {each['currency']}" for each in step["at_least"]]
-    conditions = [
-        f"from {', '.join(amounts)}" if amounts else "",
-        f"departments {', '.join(step['departments'])}" if step["departments"] else "",
-        f"locations {', '.join(step['locations'])}" if step["locations"] else "",
-    ]
-    return {
-        "step": step["step"],
-        "order": step["order"],
-        "approvers": ", ".join(step["approvers"]),
-        "must": step.get("mandatory") or "all",
-        "condition": "; ".join(each for each in conditions if each) or "always",
-    }
+    run.table([step_cells(step) for step in newest["steps"]], STEPS)

@@ -12,7 +12,7 @@ MOST_CHILDREN = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PagedView:
     """A view with its key, in the order of which it is read, and the columns that people search.
 
     `company`: the column or expression with the billing company.
@@ -25,33 +25,33 @@ class Source:
     columns: str = "*"
 
 
-TERMS = Source(
+TERMS = PagedView(
     "(SELECT t.*, lead(from_date) OVER (PARTITION BY billing_company, account_name"
     " ORDER BY from_date) AS next_from FROM invoicer.console_debtor_terms t) terms",
     ("billing_company", "account_name", "from_date"),
     ("account_name",),
 )
-CHARGES = Source(
+CHARGES = PagedView(
     "fee_realizer.console_charge",
     ("charge_id",),
     ("charge_id", "body ->> 'item_id'", "body ->> 'node_id'"),
     "body ->> 'billing_company'",
 )
-ASSIGNMENTS = Source(
+ASSIGNMENTS = PagedView(
     "fee_realizer.console_assignment", ("assignment_id", "from_date"), ("assignment_id",)
 )
-REQUIREMENTS = Source(
+REQUIREMENTS = PagedView(
     "fee_realizer.console_requirement",
     ("requirement_id",),
     ("requirement_id", "job_title"),
     columns="requirement_id, billing_company, office_id, job_title, currency, closed",
 )
-RETAINERS = Source("fee_realizer.console_retainer", ("requirement_id",), ("requirement_id",))
+RETAINERS = PagedView("fee_realizer.console_retainer", ("requirement_id",), ("requirement_id",))
 
 
 async def page_of(
     connection: ReadConnection,
-    source: Source,
+    source: PagedView,
     companies: Sequence[str],
     *,
     text: str | None = None,

@@ -22,7 +22,7 @@ from services.console.web import setup_edits as setup_edits  # the forms that it
 from services.console.web.edit import EDITS
 from services.console.web.identity import ALL_COMPANIES
 from services.console.web.pages import OpenPage, Page, Screen
-from services.console.web.setup_sections import SECTIONS, Asked, Section, row_fields
+from services.console.web.setup_sections import SECTIONS, Asked, SettingsTable, row_fields
 from shared.errors import Refused
 
 SCREEN = Screen("Set-up", "/setup")
@@ -147,7 +147,7 @@ def _connect(page: Page, kind: str, then: str) -> str:
     return page.link("/edit/connect-ledger", kind=kind, then=then)
 
 
-def _section(name: str) -> Section:
+def _section(name: str) -> SettingsTable:
     if name not in BY_NAME:
         raise Refused("unknown_table", f"Set-up has no table {name}", "start from /setup")
     return BY_NAME[name]
@@ -171,7 +171,7 @@ def _after(page: Page) -> list[str] | None:
     return [str(each) for each in found] if isinstance(found, list) else None
 
 
-def _buttons(page: Page, section: Section, row: Row, then: str) -> list[tuple[str, str]]:
+def _buttons(page: Page, section: SettingsTable, row: Row, then: str) -> list[tuple[str, str]]:
     """The commands of a row that his roles allow: label and address of the form."""
     fields = row_fields(section, row)
     found = _button(page, section.edit, "Edit", row, fields, then)
@@ -192,7 +192,7 @@ def _button(
     return [(label, address)]
 
 
-def _links(page: Page, section: Section) -> dict[str, Any]:
+def _links(page: Page, section: SettingsTable) -> dict[str, Any]:
     return {
         "requirement_id": lambda row: page.link(f"/rates/{row['requirement_id']}"),
         "ledger": lambda row: page.link(f"/setup/ledgers/{row['ledger']}"),

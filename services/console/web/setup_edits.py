@@ -14,6 +14,7 @@ from services.console.queries.mail import mail_settings
 from services.console.queries.reminders import reminder_settings
 from services.console.queries.setup_pages import charge
 from services.console.queries.snapshot import ReadConnection
+from services.console.queries.workflows import workflows
 from services.console.web.edit import EDITS, Choices, Edit, Given, Secrets
 from services.console.web.pages import Page
 
@@ -73,6 +74,11 @@ async def _option(page: Page, connection: ReadConnection, given: Given) -> Curre
 async def _grouping(page: Page, connection: ReadConnection, given: Given) -> Current:
     rows = await country_grouping(connection, given.get("billing_company", ""))
     return _last(rows, client_country=given.get("client_country"))
+
+
+async def _workflow(page: Page, connection: ReadConnection, given: Given) -> Current:
+    found = await workflows(connection, given.get("name", ""))
+    return found[0] if found else None
 
 
 async def _ledger(page: Page, connection: ReadConnection, given: Given) -> Current:
@@ -192,6 +198,7 @@ EDITS |= {
     "set-country-grouping": Edit(
         "Grouping of a country", "/setup/options", ("billing_company", "client_country"), _grouping
     ),
+    "set-workflow": Edit("Approval workflow", "/setup/workflows", ("name",), _workflow),
     "connect-ledger": Edit(
         "Connection", "/setup/ledgers", ("ledger", "kind"), _ledger,
         leave_out=("sealed_secrets",), secrets=_ledger_secrets, complete=_seal_ledger,

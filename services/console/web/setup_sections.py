@@ -1,6 +1,6 @@
 """The tables of Set-up: what each shows, and which commands edit it.
 
-A new kind of settings is a `Section` here, with its columns in `columns` and its query in
+A new kind of settings is a `SettingsTable` here, with its columns in `columns` and its query in
 `queries`; its forms are in `setup_edits`.
 """
 
@@ -19,6 +19,7 @@ from services.console.columns.options import OPTIONS, option_cells
 from services.console.columns.reminders import SETTINGS, settings_cells
 from services.console.columns.retainers import RETAINERS
 from services.console.columns.time_groups import GROUPS, group_cells
+from services.console.columns.workflows import WORKFLOWS, workflow_cells
 from services.console.queries import setup_pages as pages
 from services.console.queries.amounts import with_money
 from services.console.queries.companies import catalog, companies, companies_today
@@ -27,6 +28,7 @@ from services.console.queries.deliveries import ledgers
 from services.console.queries.invoice_options import invoice_options
 from services.console.queries.reminders import reminder_settings
 from services.console.queries.snapshot import ReadConnection, Row
+from services.console.queries.workflows import workflows
 from shared.cycles import Span, TimeGroup, cycles_from
 
 CYCLES_SHOWN = 3
@@ -49,7 +51,7 @@ Found = tuple[list[Row], list[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class SettingsTable:
     """A table of settings.
 
     `edit`: the command that changes a row, with `keys`, the fields that name it; `new` adds one,
@@ -70,7 +72,7 @@ class Section:
     upload: str = ""
 
 
-async def _stored(connection: ReadConnection, source: pages.Source, asked: Asked) -> Found:
+async def _stored(connection: ReadConnection, source: pages.PagedView, asked: Asked) -> Found:
     """A page that the database finds, as it is stored."""
     return await pages.page_of(
         connection,
@@ -165,6 +167,12 @@ async def _options(connection: ReadConnection, asked: Asked) -> Found:
     return _page(shown, asked, "billing_company", "name", "from_date")
 
 
+async def _workflows(connection: ReadConnection, asked: Asked) -> Found:
+    newest = {row["name"]: row for row in reversed(await workflows(connection))}
+    rows = [workflow_cells(row) for row in newest.values()]
+    return _page(_chosen(rows, asked, "name"), asked, "name")
+
+
 async def _ledgers(connection: ReadConnection, asked: Asked) -> Found:
     rows = _of_companies(await ledgers(connection), asked)
     return _page([status_cells(row) for row in _chosen(rows, asked, "ledger")], asked, "ledger")
@@ -176,79 +184,85 @@ async def _reminders(connection: ReadConnection, asked: Asked) -> Found:
     return _page(_chosen(shown, asked, "account_name"), asked, "billing_company", "named")
 
 
-def row_fields(section: Section, row: Mapping[str, Any]) -> dict[str, Any]:
+def row_fields(section: SettingsTable, row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that name a row in the address of its form."""
     names = {"account_name": "named"} if section.name == "reminders" else {}
     return {key: row[names.get(key, key)] for key in section.keys}
 
 
 SECTIONS = (
-    Section(
+    SettingsTable(
         "companies", "Billing companies", "The legal entities that issue invoices.",
         setup_columns.COMPANIES, _companies,
         "No billing company yet. Add one, or import a file of the ATS.",
         "set-billing-company", ("billing_company",), "Add a billing company",
         (("set-mail-account", "Mail account"), ("set-opening-number", "Last number")), "tax",
     ),
-    Section(
+    SettingsTable(
         "debtors", "Debtors and terms",
         "What differs for a debtor from the defaults of its billing company, from a date on.",
         VERSIONS, _debtors, "Every debtor has the defaults of its billing company. Set the terms"
         " of one, or upload a file of many.",
         "set-debtor-terms", ("billing_company", "account_name"), "Set terms", (), "debtors",
     ),
-    Section(
+    SettingsTable(
         "time-groups", "Billing cycles", "When debtors are billed; debtors and billing companies"
         " name one.",
         [*GROUPS, setup_columns.NEXT_CYCLES], _time_groups, "No billing cycle yet. Add one, such"
         " as weekly, which ends on sunday.",
         "set-time-group", ("time_group",), "Add a billing cycle",
     ),
-    Section(
+    SettingsTable(
         "catalog", "Catalog", "What is sold besides time, by class, family and variant.",
         CATALOG, _catalog, "No product yet. Add one, or upload a file of many.",
         "set-catalog-item", ("item_id",), "Add a product", (), "catalog",
     ),
-    Section(
+    SettingsTable(
         "assignments", "Assignments", "What a company, client or office is billed for on due"
         " dates.",
         ASSIGNMENTS, _assignments, "Nothing is assigned yet. Assign a product, or upload a file.",
         "set-assignment", ("assignment_id",), "Assign a product",
         (("end-assignment", "End"), ("confirm-assignment", "Confirm a price")), "assignments",
     ),
-    Section(
+    SettingsTable(
         "rates", "Bill rates", "Requirements of the ATS; the rate versions of each, and what a"
         " change does to invoiced lines.",
         setup_columns.REQUIREMENTS, _rates, "No requirement meets this. The ATS sends them.",
         "set-bill-rate", ("requirement_id",), "", (("rates-impact", "Impact"),), "rates",
     ),
-    Section(
+    SettingsTable(
         "charges", "Charges", "Expenses and other things that a debtor is billed by hand.",
         CHARGES, _charges, "No charge yet. Add one, or upload a file of many.",
         "add-charge", ("charge_id",), "Add a charge", (), "charges",
     ),
-    Section(
+    SettingsTable(
         "retainers", "Retainers", "What placements take off retainers, and what is left.",
         RETAINERS, _retainers, "No retainer: a requirement of the ATS may have one.",
         "settle-retainer", ("requirement_id",),
     ),
-    Section(
+    SettingsTable(
         "options", "Invoice options and grouping", "Where the items of engagements go, and in what"
         " groups.",
         OPTIONS, _options, "No option: documents are made without. Add one.",
         "set-invoice-option", ("billing_company", "name"), "Add an option",
     ),
-    Section(
+    SettingsTable(
+        "workflows", "Approval workflows", "Who approves drafts, step by step; invoice options name"
+        " a workflow.",
+        WORKFLOWS, _workflows, "No workflow yet. Add one, and name it in an invoice option.",
+        "set-workflow", ("name",), "Add a workflow",
+    ),
+    SettingsTable(
         "ledgers", "Accounting systems", "Connections, their state, and their mapping.",
         STATUS, _ledgers, "No accounting system is connected. Choose its kind to connect one.",
         "connect-ledger", ("ledger",), "",
         (("test-ledger", "Test"), ("poll-ledger", "Read payments"),
          ("disconnect-ledger", "Disconnect")),
     ),
-    Section(
+    SettingsTable(
         "reminders", "Reminders", "Who is reminded of overdue invoices by e-mail, and when.",
         SETTINGS, _reminders, "Reminders are off: nothing is set. Set them for a billing company.",
         "set-reminders", ("billing_company", "account_name"), "Set reminders",
     ),
 )  # fmt: skip
-"""The tables in the order of the page; workflows and schedules follow when they are there."""
+"""The tables in the order of the page; that of schedules follows when they are there."""

@@ -9,9 +9,11 @@ from shared.events.field_types import PICTURE_LENGTH, TEXT_LENGTH
 
 Kind = Literal[
     "text", "area", "whole", "decimal", "date", "instant", "tick", "yes-no", "choice", "ticks",
-    "list", "pairs", "picture", "rows", "group",
+    "list", "pairs", "picture", "rows", "records", "group",
 ]  # fmt: skip
 LONGEST_LIST = 100_000
+IN_A_CELL = ("text", "whole", "decimal", "date", "choice")
+"""Kinds that a record within a cell may have: their texts have no space."""
 
 
 class Unformable(Exception):
@@ -38,6 +40,8 @@ class FormField:
     @property
     def words(self) -> str:
         """How a value is written, where the kind alone does not say it."""
+        if self.kind == "records":
+            return f"{' '.join(each.label for each in self.fields)}; several are parted by ;"
         return {"list": "one a line", "pairs": "name=value, one a line"}.get(self.kind, "")
 
 
@@ -117,12 +121,14 @@ def _list_field(
     if "enum" in items and not inside:
         return FormField(name, kind="ticks", choices=tuple(map(str, items["enum"])), **more)
     if items.get("type") == "object":
-        if inside:
-            raise Unformable(f"{name} is a list in a list of records")
         columns = tuple(
             _field(key, about, defs, required=key in items.get("required", ()), inside=True)
             for key, about in items["properties"].items()
         )
+        if inside:
+            if any(each.kind not in IN_A_CELL for each in columns):
+                raise Unformable(f"{name} is a list of records in a list of records")
+            return FormField(name, kind="records", fields=columns, **more)
         return FormField(name, kind="rows", fields=columns, **more)
     whole = items.get("type") == "integer"
     splits = whole or "format" in items or inside

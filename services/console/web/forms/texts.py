@@ -44,6 +44,8 @@ def texts_of(
                 found[name] = ["yes" if value else ""]
             case "list":
                 found[name] = [(", " if prefix else "\n").join(map(written, value or ()))]
+            case "records":
+                found[name] = ["; ".join(" ".join(map(written, x.values())) for x in value or ())]
             case "pairs":
                 found[name] = ["\n".join(f"{key}={text}" for key, text in (value or {}).items())]
             case _:
@@ -161,6 +163,10 @@ def _value(each: FormField, texts: list[str]) -> Any:
             parts = SEPARATORS.split(text) if each.splits else text.split("\n")
             items = [part.strip() for part in parts if part.strip()]
             return [int(one) if each.whole_items and WHOLE.fullmatch(one) else one for one in items]
+        case "records":
+            names = [one.name for one in each.fields]
+            records = (part.split() for part in text.split(";") if part.strip())
+            return [dict(zip([*names, ""], each_of, strict=False)) for each_of in records]
         case "pairs":
             lines = (line.partition("=") for line in text.split("\n") if line.strip())
             return {name.strip(): value.strip() for name, _, value in lines}
