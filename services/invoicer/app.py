@@ -12,6 +12,7 @@ from services.invoicer.access import handlers as access
 from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
+from services.invoicer.fees import handlers as fees
 from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
 from services.invoicer.invoices.store.closing import forget_worker
@@ -65,6 +66,7 @@ DISPATCHER = CommandDispatcher(
         **payments.HANDLERS,
         **terms.HANDLERS,
         **options.HANDLERS,
+        **fees.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,

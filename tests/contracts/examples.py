@@ -99,6 +99,27 @@ COMMANDS = {
         "from_date": "2026-01-01",
     },
     "set-country-grouping": COMPANY | {"client_country": "US", "group_by": ["engagement.supplier"]},
+    "set-fee": COMPANY
+    | {
+        "option": "US staffing",
+        "funded_by": "client",
+        "charged_as": "markup",
+        "percent": "3",
+        "tax_code": "VAT",
+        "base_adds": ["products"],
+        "from_date": "2026-01-01",
+    },
+    "set-fee-tiers": COMPANY
+    | {
+        "option": "US staffing",
+        "funded_by": "client",
+        "currency": "USD",
+        "volume_of": "91-days",
+        "tiers": [{"volume": "0", "percent": "3"}, {"volume": "100000.00", "percent": "2"}],
+        "from_date": "2026-01-01",
+    },
+    "set-opening-volume": COMPANY
+    | {"option": "US staffing", "currency": "USD", "amount": "75000.00", "on_date": "2025-12-31"},
     "explain-option": {"pay_line_id": 17},
     "add-charge": COMPANY
     | {

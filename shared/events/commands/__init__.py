@@ -35,6 +35,7 @@ from shared.events.commands.dead_letters import (
     ResumeConsumer,
     SkipRecords,
 )
+from shared.events.commands.fees import SetFee, SetFeeTiers, SetOpeningVolume
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -118,6 +119,9 @@ AnyCommand = (
     | SetDebtorTerms
     | SetInvoiceOption
     | SetCountryGrouping
+    | SetFee
+    | SetFeeTiers
+    | SetOpeningVolume
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch

@@ -17,6 +17,7 @@ FILES = (
     "05_invoicer_views",
     "06_arg_sync",
     "07_console_views",
+    "12_fees",
 )
 
 

@@ -15,6 +15,7 @@ from services.invoicer.batches.rules import digest
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.digest import PreviewDocument
 from services.invoicer.batches.rules.health import SEVERITIES
+from services.invoicer.batches.store import fees as fee_lines
 from services.invoicer.batches.store import parked, previews, safety_checks, selection
 from services.invoicer.invoices.handlers.closing import (
     close_documents,
@@ -143,6 +144,8 @@ async def close(
             | {"batch_id": None, "first_number": None, "last_number": None},
             findings=findings,
         )
+    if plan.fees is not None:
+        await _open_fee_lines(connection, plan, numbering.start)
     closed = await close_documents(
         connection,
         command,
@@ -154,6 +157,8 @@ async def close(
         chosen=plan.batch_filter.chosen,
     )
     batch = closed.batch
+    if plan.fees is not None:
+        await fee_lines.keep_fees(connection)
     await note_ended_citations(
         connection, await selection.documents_to_note(connection, batch.company.billing_company)
     )
@@ -191,6 +196,19 @@ async def close(
         ],
         publish_after=closed.outbox_ids,
     )
+
+
+async def _open_fee_lines(
+    connection: AsyncConnection, plan: BatchPlan, start: NumberingStart
+) -> None:
+    """Make pay lines of markups: they name the documents that they will be on."""
+    series = plan.series
+    numbers = {
+        document.group.group_no: format_number(series.prefix, series.width, number)
+        for number, document in enumerate(plan.documents, start=start.number)
+    }
+    company = plan.company.billing_company
+    await fee_lines.open_lines(connection, company, numbers, plan.today)
 
 
 def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:
@@ -299,6 +317,7 @@ def _document_row(document: Document) -> dict[str, Any]:
         **{name: str(rounded(amount, group.currency)) for name, amount in amounts.items()},
         **_allowances(group),
         **({"invoice_option": group.option.row} if group.option else {}),
+        **({"fees": group.fee_rows} if group.fees else {}),
     }
 
 

@@ -18,6 +18,11 @@ from services.invoicer.batches.handlers.decide_debtors import (
     decide,
     with_option_conflicts,
 )
+from services.invoicer.batches.handlers.document_fees import (
+    FeesInForce,
+    fees_in_force,
+    with_fees,
+)
 from services.invoicer.batches.rules import allowances as allowance_rules
 from services.invoicer.batches.rules import reasons, safety_checks
 from services.invoicer.batches.rules.batch_filter import BatchFilter
@@ -75,6 +80,7 @@ class BatchPlan:
     double_days: CountedIds = NONE
     without_lines: Sequence[str] = ()
     options: OptionsInForce | None = None
+    fees: FeesInForce | None = None
 
     @property
     def debtors(self) -> Sequence[Debtor]:
@@ -114,6 +120,7 @@ class BatchPlan:
                 for group in self.decisions.time_groups.values()
             },
             **({} if self.options is None else self.options.settings),
+            **({} if self.fees is None else self.fees.settings),
             **self.batch_filter.settings,
         }
 
@@ -151,7 +158,8 @@ async def build(
     up_to = cut_off or today
     rates = await companies.tax_rates_for(connection, billing_company)
     located = await selection.locate_lines(connection, billing_company)
-    in_force = await _options(connection, billing_company, request.invoice_date or today, today)
+    on = request.invoice_date or today
+    in_force = await _options(connection, billing_company, on, today)
     decisions = await decide(
         connection, company, located.account_names, request, today=today, cut_off=up_to
     )
@@ -173,19 +181,35 @@ async def build(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents
     )
     groups = await _with_allowances(connection, decisions, selected, zero_document_debtors)
+    has_allowances = groups is not None
     if in_force is not None:
         groups = await line_options.with_options(connection, groups or selected.groups())
     decisions, documents, zero, parked, double_days = await _without_unsafe_debtors(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
-    documents, zero_after_tax = recheck_totals(
-        await _with_document_tax(connection, documents, company), zero_document_debtors
-    )
-    zero += zero_after_tax
+    fees = await fees_in_force(connection, billing_company, on) if in_force else None
+    if fees is None:
+        documents, zero_after_tax = recheck_totals(
+            await _with_document_tax(connection, documents, company), zero_document_debtors
+        )
+        zero += zero_after_tax
+    else:
+        documents, zero, untaxed = await with_fees(
+            connection,
+            company,
+            fees,
+            tax_spans(rates),
+            [*(each.group for each in documents), *zero],
+            zero_document_debtors,
+            lambda documents: _with_document_tax(connection, documents, company),
+            has_allowances=has_allowances,
+        )
+        untaxed_nos = [group.group_no for group in untaxed]
+        await selection.exclude_groups(connection, untaxed_nos, reasons.NO_TAX_RATE)
     await selection.exclude_groups(
         connection, [group.group_no for group in zero], reasons.ZERO_TOTAL
     )
-    all_in = sum(document.group.line_count for document in documents) == selected.open_lines
+    all_in = sum(document.group.item_count for document in documents) == selected.open_lines
     without_lines = await selection.chosen_without_lines(connection, request.batch_filter.documents)
     return BatchPlan(
         company=company,
@@ -203,6 +227,7 @@ async def build(
         double_days=double_days,
         without_lines=without_lines,
         options=in_force,
+        fees=fees,
     )
 
 
