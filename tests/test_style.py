@@ -32,6 +32,7 @@ LAYOUT = {
         "lines",
         "debtors",
         "options",
+        "fees",
         "invoices",
         "settlement",
         "batches",

@@ -1,11 +1,27 @@
 """MSP fees and their volume tiers through all services (msp.md 9, first two points)."""
 
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from tests.builders import entry, rate, requirement, timesheet
-from tests.handlers.test_options import Programme, programme
+from services.console.cli.explaining import _fee as shown_fee
+from services.console.importing.export import _fees as commands_of_fees
+from services.console.queries.explanations import explain_pay_line
+from services.console.queries.fees import volumes
+from services.console.queries.invoices import invoice
+from services.console.queries.snapshot import open_snapshot
+from services.console.queries.why import why
+from services.invoicer.fees.rules import markup
+from shared.money import split
+from tests.builders import COMPANY, entry, rate, requirement, timesheet
+from tests.handlers.test_options import CLIENT, Programme, programme
+from tests.report_totals import check_reports
 
 __all__ = ["programme"]
 
@@ -50,6 +66,16 @@ async def test_a_markup_is_a_line_of_its_own(programme: Programme) -> None:
     await programme.bill()
     assert await programme.rows(FEES) == [("INV-000001", "markup", "3", "1000", "30", None)]
     assert await programme.rows(TOTALS) == [("INV-000001", "1030", "203", "1233")]
+
+
+def select(programme: Programme) -> Callable[..., Awaitable[Sequence[Any]]]:
+    """A query as the owner, with named values."""
+
+    async def found(statement: str, **values: Any) -> Sequence[Any]:
+        async with programme.engine_of("owner").connect() as connection:
+            return (await connection.execute(text(statement), values)).all()
+
+    return found
 
 
 async def priced(programme: Programme, price: str) -> None:
@@ -132,3 +158,211 @@ async def test_tiers_by_the_volume_before_each_document(programme: Programme) ->
         ("3", "60000", "1800", "0"), ("3", "60000", "1800", "60000"),
         ("2", "60000", "1200", "120000"),
     ]  # fmt: skip
+
+
+async def test_people_see_a_fee(programme: Programme, database: str) -> None:
+    """`why` of the line of a fee and of a line of its base; the invoice; the report; the export."""
+    await programme.option()
+    await fee(programme)
+    await work(programme, "T-1", "20")
+    await programme.bill()
+    lines = await programme.rows(
+        "SELECT pay_line_id, document_kind FROM invoicer.pay_line ORDER BY pay_line_id"
+    )
+    async with open_snapshot(database) as connection:
+        explained = [await explain_pay_line(connection, line_id) for line_id, _ in lines]
+        chains = [await why(connection, line_id) for line_id, _ in lines]
+        shown = await invoice(connection, "INV-000001")
+        exported = await commands_of_fees(connection, lambda name, **fields: (name, fields))
+        reached = await volumes(connection, COMPANY, date(2026, 3, 31))
+        reported = await check_reports(connection, select(programme), COMPANY)
+    assert reported["fees"] == 1
+    assert [kind for _, kind in lines] == ["timesheet", "fee"]
+    assert explained[1]["derivation"]["fee"] | {"rule": ""} == {
+        "rule": "", "option": "US staffing", "funded_by": "client", "percent": "3",
+        "version": "1970-01-01", "base": "1000", "invoice": "INV-000001", "fee_no": 1,
+    }  # fmt: skip
+    assert shown_fee(explained[0]["fee"]).startswith("base of a markup of 3 % on 1,000.00 USD")
+    assert chains[1].before[0].title == "MSP fee"
+    assert ("MSP fee", "3 % markup on 1000.00") in chains[0].amount.facts
+    assert [(str(each["base"]), str(each["amount"])) for each in shown["fees"]] == [
+        ("1000.00", "30.00")
+    ]
+    assert [str(row["days_364"]) for row in reached] == ["1000.00"]
+    ((name, fields),) = exported
+    assert (name, fields["percent"], fields["base_adds"]) == ("set-fee", "3", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "code"),
+    [
+        ("set-fee", {"funded_by": "supplier"}, "not_available_yet"),
+        ("set-fee", {"option": "US stafing"}, "unknown_option"),
+        ("set-fee", {"charged_as": "discount", "tax_code": "VAT"}, "tax_code_of_discount"),
+        ("set-fee", {"tax_code": "VAT"}, "unknown_tax_code"),
+        ("set-fee-tiers", {}, "no_fee"),
+        ("set-opening-volume", {"option": "other"}, "unknown_option"),
+    ],
+)
+async def test_what_is_refused(
+    programme: Programme, name: str, fields: dict[str, Any], code: str
+) -> None:
+    """A fee of an unknown option or tax code, a supplier's fee, tiers without a fee."""
+    values: dict[str, Any] = {
+        "set-fee": {"charged_as": "markup", "percent": "3"},
+        "set-fee-tiers": {"currency": "USD", "tiers": [{"volume": "0", "percent": "3"}]},
+        "set-opening-volume": {"currency": "USD", "amount": "1.00", "on_date": "2026-01-01"},
+    }[name]
+    await programme.option()
+    answer = await programme.tell(name, **{"option": "US staffing"} | values | fields)
+    assert (answer["outcome"], answer["code"]) == ("refused", code), answer
+
+
+async def test_tiers_rise_from_zero(programme: Programme) -> None:
+    """Tiers that do not begin at 0 are refused; an empty list ends them; a fee line is no line to
+    credit.
+    """
+    await programme.option()
+    await fee(programme)
+    of_option = {"option": "US staffing", "currency": "USD"}
+    tiers = [{"volume": "5", "percent": "3"}]
+    refused = await programme.tell("set-fee-tiers", tiers=tiers, **of_option)
+    assert refused["code"] == "tiers_out_of_order"
+    ended = await programme.tell("set-fee-tiers", tiers=[], **of_option)
+    assert ended["outcome"] == "accepted", ended
+    await work(programme, "T-1", "20")
+    await programme.bill()
+    refused = await programme.tell(
+        "credit-invoice", invoice_number="INV-000001", to="rebill", lines=[{"line_no": 2}]
+    )
+    assert refused["code"] == "fee_line"
+    whole = await programme.tell("credit-invoice", invoice_number="INV-000001", to="rebill")
+    assert whole["details"]["fees"] == "30.00", whole
+    await programme.bill()
+    assert [row[1] for row in await programme.rows(TOTALS)] == ["1030", "-1030", "1030"]
+
+
+async def test_the_effective_date_decides_the_percentage(programme: Programme) -> None:
+    """A week before and a week after a change on one document: two fees (msp.md 9)."""
+    await programme.option()
+    await fee(programme)
+    await fee(programme, percent="2.5", from_date="2026-03-10")
+    await work(programme, "T-1", "20")
+    await programme.send(
+        "timesheet-approved",
+        timesheet("T-2", 1, [entry("10", "2026-03-11")], engagement_id="E1", worker_id="W-2",
+                  week_ending="2026-03-15"),
+    )  # fmt: skip
+    await programme.bill()
+    assert [row[2:5] for row in await programme.rows(FEES)] == [
+        ("3", "1000", "30"), ("2.5", "500", "12.5"),
+    ]  # fmt: skip
+
+
+async def test_loaded_volume_and_credits_count(programme: Programme) -> None:
+    """Loaded volume counts from its day on, a credit lowers the volume; other days do not count."""
+    await priced(programme, "60000")
+    await programme.option()
+    await fee(programme, charged_as="discount")
+    of_option = {"option": "US staffing", "currency": "USD"}
+    await programme.tell(
+        "set-fee-tiers", volume_of="91-days", **of_option,
+        tiers=[{"volume": "0", "percent": "3"}, {"volume": "100000", "percent": "2"}],
+    )  # fmt: skip
+    for on_date, amount in (("2025-12-29", "500000"), ("2025-12-30", "40000")):
+        await programme.tell("set-opening-volume", amount=amount, on_date=on_date, **of_option)
+    for number in range(3):
+        await work(programme, f"T-{number}", "1")
+        await programme.bill()
+        if number == 1:
+            await programme.tell(
+                "credit-invoice", invoice_number="INV-000001", to="write-off",
+                lines=[{"line_no": 1, "quantity": "0.5"}],
+            )  # fmt: skip
+    assert [row[2:] for row in await programme.rows(FEES)] == [
+        ("3", "60000", "-1800", "40000"), ("2", "60000", "-1200", "100000"),
+        ("3", "-30000", "900", None), ("2", "60000", "-1200", "130000"),
+    ]  # fmt: skip
+
+
+async def test_a_base_with_products_and_expenses_after_discounts(programme: Programme) -> None:
+    """A debtor's discount lowers the base, a surcharge does not raise it; expenses if added."""
+    await programme.option()
+    await programme.tell(
+        "set-debtor-terms", account_name=CLIENT,
+        allowances=[{"kind": "discount", "name": "Volume", "percent": "10"},
+                    {"kind": "surcharge", "name": "Fuel", "percent": "5"}],
+    )  # fmt: skip
+    await fee(programme, charged_as="discount")
+    await work(programme, "T-1", "20")
+    await programme.bill()
+    # 1,000.00 - 100.00 + 45.00 (5 % of 900.00) - 27.00 (3 % of 900.00)
+    assert [row[3:5] for row in await programme.rows(FEES)] == [("900", "-27")]
+    assert [row[1] for row in await programme.rows(TOTALS)] == ["918"]
+
+
+@pytest.mark.parametrize("charged_as", ["markup", "discount"])
+async def test_returns_by_hand_and_by_batch_are_alike(
+    programme: Programme, charged_as: str
+) -> None:
+    """The same credits of two equal documents, one by hand (the rule in Python), one by revisions
+    (its twin in SQL), drawn at random: the same base, fee and tax, and nothing of a fee is left.
+    """
+    draw = random.Random(charged_as)
+    await programme.tell(
+        "set-billing-company", default_tax="VAT",
+        taxes=[{"tax_code": "VAT", "percent": "19", "from_date": "2020-01-01"}],
+    )  # fmt: skip
+    await priced(programme, "33.3333")
+    await programme.tell(
+        "set-debtor-terms", account_name=CLIENT,
+        allowances=[{"kind": "discount", "name": "Volume", "percent": "7.5"},
+                    {"kind": "surcharge", "name": "Fuel", "percent": "3.3"}],
+    )  # fmt: skip
+    await programme.option(group_by=["engagement.id"])
+    await fee(programme, charged_as=charged_as, percent="2.75")
+    hours = [draw.randrange(4, 96) / Decimal(4) for _ in range(3)]
+    for engagement_id in ("E1", "E2"):
+        for at, number in enumerate(hours):
+            await work(programme, f"{engagement_id}-{at}", str(number),
+                       engagement_id=engagement_id)  # fmt: skip
+    await programme.bill()
+    bases = await programme.rows(
+        "SELECT f.base, f.share, d.amount FROM invoicer.line_fee f"
+        " JOIN invoicer.document_fee d USING (invoice_id, fee_no) ORDER BY f.invoice_id, f.line_no"
+    )
+    of_first = [base for base, *_ in bases[:3]]
+    taken = markup(sum(of_first), Decimal("2.75"), "USD")
+    shares = split(-taken, of_first, Decimal("0.01")) if charged_as == "discount" else [0] * 3
+    assert [share for _, share, _ in bases] == shares * 2
+    assert {abs(amount) for *_, amount in bases} == {taken}
+    lefts = [hours]
+    for _ in range(2):
+        lefts.append([draw.randrange(int(left * 4) + 1) / Decimal(4) for left in lefts[-1]])
+    lefts.append([Decimal(0)] * 3)
+    for number, (before, after) in enumerate(pairwise(lefts), start=2):
+        lines = [
+            {"line_no": at + 1, "quantity": str(before[at] - after[at])}
+            for at in range(3)
+            if after[at] < before[at]
+        ]
+        note = await programme.tell(
+            "credit-invoice", invoice_number="INV-000001", to="write-off", lines=lines
+        )
+        assert note["outcome"] == "accepted", note
+        for at in range(3):
+            await work(programme, f"E2-{at}", str(after[at]), number, engagement_id="E2")
+        await programme.bill()
+    returned = {
+        first: await programme.rows(
+            "SELECT f.base, f.amount, l.tax_amount, i.net, i.tax FROM invoicer.document_fee f"
+            " JOIN invoicer.invoice i USING (invoice_id)"
+            " LEFT JOIN invoicer.invoice_line l USING (invoice_id, line_no)"
+            f" WHERE '{first}' IN (SELECT c.invoice_number FROM invoicer.invoice c"
+            " WHERE c.invoice_id IN (f.corrects_invoice_id, f.invoice_id)) ORDER BY i.number"
+        )
+        for first in ("INV-000001", "INV-000002")
+    }
+    assert returned["INV-000001"] == returned["INV-000002"]
+    assert len(returned["INV-000001"]) == 4
+    assert [sum(row[at] for row in returned["INV-000001"]) for at in (0, 1, 3, 4)] == [0] * 4

@@ -29,6 +29,7 @@ MODULES = {
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),
     "invoice_options": ("options", "grouping"),
+    "fees": ("fees",),
     "importing": ("import",),
     "documents": ("documents", "publish", "republish"),
     "lines": ("pay-lines", "health-check"),

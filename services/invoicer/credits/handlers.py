@@ -191,7 +191,6 @@ def _answer(
     taken_back: Mapping[DocKey, Decimal],
 ) -> Answer:
     currency, listed = issued.currency, decided[:MOST_LISTED]
-    fees, _, fee_tax, _ = _sums(of_fees, {})
     net, allowance, tax, undone = _sums(decided, taken_back)
     opened = sum((each.new.realized.amount for each in changes.opened), ZERO)
     replaced = sum((each.pay_line.realized.amount for each in changes.replaced), ZERO)
@@ -199,12 +198,7 @@ def _answer(
     made: dict[str, Any] = {"batch_id": None, "invoice_number": None}
     if note is not None:
         number = note.documents[0].invoice_number
-        message.append(
-            f"credit note {number} for {issued.invoice_number}:"
-            f" {written(net + allowance + fees, currency)} net,"
-            f" {written(tax + fee_tax, currency)} tax"
-            + (f", an MSP fee of {written(fees, currency)} included" if fees else "")
-        )
+        message.append(_in_words(number, issued, net + allowance, tax, of_fees))
         made = {
             "batch_id": note.batch.batch_id,
             "invoice_number": number,
@@ -235,7 +229,7 @@ def _answer(
             "to": command.to,
             "lines": len(decided),
             "listed": [_listed(each, currency) for each in listed],
-            **({"fees": _money(fees, currency)} if fees else {}),
+            **({"fees": _money(_sums(of_fees, {})[0], currency)} if of_fees else {}),
             "open_again": {
                 "lines": len(changes.opened),
                 "net": _money(opened, currency),
@@ -254,6 +248,23 @@ def _answer(
             *documents[:MOST_LISTED],
         ],
         publish_after=[] if note is None else note.outbox_ids,
+    )
+
+
+def _in_words(
+    number: str,
+    issued: IssuedDocument,
+    net: Decimal,
+    tax: Decimal,
+    of_fees: Sequence[LineCredit],
+) -> str:
+    """Say what a credit note comes to with the MSP fees that it returns."""
+    fees, _, fee_tax, _ = _sums(of_fees, {})
+    currency = issued.currency
+    included = f", an MSP fee of {written(fees, currency)} included" if of_fees else ""
+    return (
+        f"credit note {number} for {issued.invoice_number}: {written(net + fees, currency)} net,"
+        f" {written(tax + fee_tax, currency)} tax{included}"
     )
 
 

@@ -18,6 +18,8 @@ from services.invoicer.batches.rules.health import SEVERITIES
 from services.invoicer.batches.store import fees as fee_lines
 from services.invoicer.batches.store import parked, previews, safety_checks, selection
 from services.invoicer.invoices.handlers.closing import (
+    ClosedDocuments,
+    Numbering,
     close_documents,
     plan_numbering,
     take_numbers,
@@ -144,21 +146,8 @@ async def close(
             | {"batch_id": None, "first_number": None, "last_number": None},
             findings=findings,
         )
-    if plan.fees is not None:
-        await _open_fee_lines(connection, plan, numbering.start)
-    closed = await close_documents(
-        connection,
-        command,
-        plan.company,
-        plan.cut_off,
-        numbering,
-        plan.documents,
-        await buyers(connection, plan),
-        chosen=plan.batch_filter.chosen,
-    )
+    closed = await _close_documents(connection, command, plan, numbering)
     batch = closed.batch
-    if plan.fees is not None:
-        await fee_lines.keep_fees(connection)
     await note_ended_citations(
         connection, await selection.documents_to_note(connection, batch.company.billing_company)
     )
@@ -198,17 +187,34 @@ async def close(
     )
 
 
-async def _open_fee_lines(
-    connection: AsyncConnection, plan: BatchPlan, start: NumberingStart
-) -> None:
-    """Make pay lines of markups: they name the documents that they will be on."""
-    series = plan.series
-    numbers = {
-        document.group.group_no: format_number(series.prefix, series.width, number)
-        for number, document in enumerate(plan.documents, start=start.number)
-    }
-    company = plan.company.billing_company
-    await fee_lines.open_lines(connection, company, numbers, plan.today)
+async def _close_documents(
+    connection: AsyncConnection,
+    command: GenerateBatch | RetryParked,
+    plan: BatchPlan,
+    numbering: Numbering,
+) -> ClosedDocuments:
+    """Close the documents of a plan; the lines of MSP fees name the documents that they are on."""
+    company, series = plan.company, plan.series
+    has_fees = plan.options is not None and plan.options.fees is not None
+    if has_fees:
+        numbers = {
+            document.group.group_no: format_number(series.prefix, series.width, number)
+            for number, document in enumerate(plan.documents, start=numbering.start.number)
+        }
+        await fee_lines.open_lines(connection, company.billing_company, numbers, plan.today)
+    closed = await close_documents(
+        connection,
+        command,
+        company,
+        plan.cut_off,
+        numbering,
+        plan.documents,
+        await buyers(connection, plan),
+        chosen=plan.batch_filter.chosen,
+    )
+    if has_fees:
+        await fee_lines.keep_fees(connection)
+    return closed
 
 
 def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:

@@ -21,10 +21,10 @@ from services.invoicer.batches.handlers.decide_debtors import (
 from services.invoicer.batches.handlers.document_fees import (
     FeesInForce,
     fees_in_force,
-    with_fees,
+    with_fees_and_tax,
 )
 from services.invoicer.batches.rules import allowances as allowance_rules
-from services.invoicer.batches.rules import reasons, safety_checks
+from services.invoicer.batches.rules import safety_checks
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds
@@ -41,8 +41,6 @@ from services.invoicer.invoices.rules.documents import (
     Document,
     Group,
     build_documents,
-    recheck_totals,
-    taxed_per_document,
 )
 from services.invoicer.invoices.rules.numbers import Series
 from services.invoicer.invoices.rules.totals import tax_spans
@@ -80,7 +78,6 @@ class BatchPlan:
     double_days: CountedIds = NONE
     without_lines: Sequence[str] = ()
     options: OptionsInForce | None = None
-    fees: FeesInForce | None = None
 
     @property
     def debtors(self) -> Sequence[Debtor]:
@@ -120,7 +117,6 @@ class BatchPlan:
                 for group in self.decisions.time_groups.values()
             },
             **({} if self.options is None else self.options.settings),
-            **({} if self.fees is None else self.fees.settings),
             **self.batch_filter.settings,
         }
 
@@ -181,33 +177,13 @@ async def build(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents
     )
     groups = await _with_allowances(connection, decisions, selected, zero_document_debtors)
-    has_allowances = groups is not None
     if in_force is not None:
         groups = await line_options.with_options(connection, groups or selected.groups())
     decisions, documents, zero, parked, double_days = await _without_unsafe_debtors(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
-    fees = await fees_in_force(connection, billing_company, on) if in_force else None
-    if fees is None:
-        documents, zero_after_tax = recheck_totals(
-            await _with_document_tax(connection, documents, company), zero_document_debtors
-        )
-        zero += zero_after_tax
-    else:
-        documents, zero, untaxed = await with_fees(
-            connection,
-            company,
-            fees,
-            tax_spans(rates),
-            [*(each.group for each in documents), *zero],
-            zero_document_debtors,
-            lambda documents: _with_document_tax(connection, documents, company),
-            has_allowances=has_allowances,
-        )
-        untaxed_nos = [group.group_no for group in untaxed]
-        await selection.exclude_groups(connection, untaxed_nos, reasons.NO_TAX_RATE)
-    await selection.exclude_groups(
-        connection, [group.group_no for group in zero], reasons.ZERO_TOTAL
+    documents, zero = await with_fees_and_tax(
+        connection, company, _fees(in_force), rates, documents, zero, zero_document_debtors
     )
     all_in = sum(document.group.item_count for document in documents) == selected.open_lines
     without_lines = await selection.chosen_without_lines(connection, request.batch_filter.documents)
@@ -227,7 +203,6 @@ async def build(
         double_days=double_days,
         without_lines=without_lines,
         options=in_force,
-        fees=fees,
     )
 
 
@@ -242,7 +217,13 @@ async def _options(
         await option_store.options_for(connection, billing_company, on),
         await option_store.grouping_by_country(connection, billing_company),
         conflicts,
+        await fees_in_force(connection, billing_company, on),
     )
+
+
+def _fees(options: OptionsInForce | None) -> FeesInForce | None:
+    """Return the MSP fees of a company; without options it has none."""
+    return None if options is None else options.fees
 
 
 async def _with_allowances(
@@ -323,25 +304,6 @@ async def _without_unsafe_debtors(
         if each.parked and not each.left_out
     ]
     return decisions, documents, zero, parked, safety.double_days
-
-
-async def _with_document_tax(
-    connection: AsyncConnection, documents: list[Document], company: BillingCompany
-) -> list[Document]:
-    """Compute tax per document where the company is set to that."""
-    group_nos = {each.group.group_no for each in taxed_per_document(documents, company.tax_basis)}
-    if not group_nos:
-        return documents
-    with_allowances = any(each.group.allowances for each in documents)
-    taxes = await selection.spread_tax(
-        connection, sorted(group_nos), with_allowances=with_allowances
-    )
-    return [
-        each._replace(group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document")
-        if each.group.group_no in group_nos
-        else each
-        for each in documents
-    ]
 
 
 async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:

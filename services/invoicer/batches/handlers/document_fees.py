@@ -1,11 +1,11 @@
-"""The MSP fees of the documents of a batch.
+"""The MSP fees and the tax of the documents of a batch.
 
 The tier of a document follows from the documents before it, in the order of their numbers; whether
 a document closes, and as what, follows from its total with the fee. Both are computed again until
 they agree.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.store import fees as store
+from services.invoicer.batches.store import selection
 from services.invoicer.batches.store.fees import Bases, TaxedFee
-from services.invoicer.debtors.rules.companies import BillingCompany
+from services.invoicer.debtors.rules.companies import BillingCompany, TaxRate
 from services.invoicer.fees import rules
 from services.invoicer.fees import store as fee_store
 from services.invoicer.fees.rules import CLIENT, Fee, FeeGroup, Segment, Tiers
@@ -25,13 +27,13 @@ from services.invoicer.invoices.rules.documents import (
     build_documents,
     document_order,
     recheck_totals,
+    taxed_per_document,
 )
-from services.invoicer.invoices.rules.totals import TaxSpan
+from services.invoicer.invoices.rules.totals import TaxSpan, tax_spans
 from shared.money import ZERO
 
 ROUNDS = 5
 """After so many rounds a document whose type its own fee keeps changing stays open."""
-WithTax = Callable[[list[Document]], Awaitable[list[Document]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +76,71 @@ async def fees_in_force(
     )
 
 
-async def with_fees(
+async def with_fees_and_tax(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    fees: FeesInForce | None,
+    rates: Sequence[TaxRate],
+    documents: list[Document],
+    zero: list[Group],
+    zero_document_debtors: frozenset[str],
+) -> tuple[list[Document], list[Group]]:
+    """Compute the fees of documents, and their tax where it is per document.
+
+    Returns what closes and what stays open; lines that do not close are out.
+    """
+    untaxed: list[Group] = []
+    if fees is None:
+        documents, zero_after_tax = recheck_totals(
+            await _with_document_tax(connection, documents, company), zero_document_debtors
+        )
+        zero = zero + zero_after_tax
+    else:
+        groups = [*(each.group for each in documents), *zero]
+        documents, zero, untaxed = await _with_fees(
+            connection, company, fees, tax_spans(rates), groups, zero_document_debtors
+        )
+    for reason, out in ((reasons.ZERO_TOTAL, zero), (reasons.NO_TAX_RATE, untaxed)):
+        await selection.exclude_groups(connection, [group.group_no for group in out], reason)
+    return documents, zero
+
+
+async def _with_document_tax(
+    connection: AsyncConnection, documents: list[Document], company: BillingCompany
+) -> list[Document]:
+    """Compute tax per document where the company is set to that."""
+    group_nos = {each.group.group_no for each in taxed_per_document(documents, company.tax_basis)}
+    if not group_nos:
+        return documents
+    with_allowances = any(each.group.allowances for each in documents)
+    taxes = await selection.spread_tax(
+        connection, sorted(group_nos), with_allowances=with_allowances
+    )
+    return [
+        each._replace(group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document")
+        if each.group.group_no in group_nos
+        else each
+        for each in documents
+    ]
+
+
+async def _with_fees(
     connection: AsyncConnection,
     company: BillingCompany,
     in_force: FeesInForce,
     spans: Sequence[TaxSpan],
     groups: Sequence[Group],
     zero_document_debtors: frozenset[str],
-    with_tax: WithTax,
-    *,
-    has_allowances: bool,
 ) -> WithFees:
     """Build the documents of a batch with their fees.
 
     `groups`: those of the selection without unsafe debtors, with their options and allowances.
-    `with_tax`: computes the tax of documents where it is per document.
     """
     pairs = [(each.option.name, each.currency) for each in groups if each.option is not None]
     segments = {
         each.segment_no: each for each in rules.segments(in_force.fees, in_force.tiers, pairs)
     }
-    bases = await store.find_bases(
-        connection, list(segments.values()), has_allowances=has_allowances
-    )
+    bases = await store.find_bases(connection, list(segments.values()))
     taxes = _Taxes(company.default_tax, spans)
     untaxed = [each for each in groups if not _all_taxed(each, segments, bases, taxes)]
     out = {each.group_no for each in untaxed}
@@ -118,7 +162,9 @@ async def with_fees(
         found = await store.take_fees(connection, groups, taxed)
         steady = [each for each in found if each.group_no not in unsteady]
         documents, zero = build_documents(steady, zero_document_debtors)
-        documents, zero_after_tax = recheck_totals(await with_tax(documents), zero_document_debtors)
+        documents, zero_after_tax = recheck_totals(
+            await _with_document_tax(connection, documents, company), zero_document_debtors
+        )
         zero += zero_after_tax + [each for each in found if each.group_no in unsteady]
         now = _types(documents)
         if now == before:

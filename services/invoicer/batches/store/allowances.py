@@ -45,7 +45,7 @@ async def original_lines(
 
 
 async def create_tables(connection: AsyncConnection) -> None:
-    """Create the temporary tables, empty."""
+    """Create the temporary tables, empty; fees use them too, after the discounts of debtors."""
     await run(connection, _QUERIES["create_line_allowance"])
     await run(connection, _QUERIES["create_document_allowance"])
 

@@ -4,13 +4,13 @@
 
 -- name: create_line_allowance
 -- The shares of lines in the allowances of their documents, and in the discounts among these.
-CREATE TEMP TABLE line_allowance (
+CREATE TEMP TABLE IF NOT EXISTS line_allowance (
   pay_line_id bigint PRIMARY KEY, allowance numeric NOT NULL, discount numeric NOT NULL DEFAULT 0)
   ON COMMIT DROP
 
 -- name: create_document_allowance
 -- The allowances of documents: one row for each name, tax code and rate.
-CREATE TEMP TABLE document_allowance (
+CREATE TEMP TABLE IF NOT EXISTS document_allowance (
   group_no bigint, position integer, name text, tax_code text, tax_rate numeric, base numeric,
   percent numeric, amount numeric) ON COMMIT DROP
 

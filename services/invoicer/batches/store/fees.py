@@ -65,12 +65,9 @@ class TaxedFee(NamedTuple):
     tax_rate: Decimal
 
 
-async def find_bases(
-    connection: AsyncConnection, segments: Sequence[Segment], *, has_allowances: bool
-) -> Bases:
+async def find_bases(connection: AsyncConnection, segments: Sequence[Segment]) -> Bases:
     """Find what the fees of the selected documents are taken of, and what credits return."""
-    if not has_allowances:
-        await allowances.create_tables(connection)
+    await allowances.create_tables(connection)
     query = _QUERIES["fee_segments"].format(columns=columns(_SEGMENT), names=", ".join(_SEGMENT))
     await run(connection, query, **joined_rows(_SEGMENT, map(_segment_row, segments)))
     for name in ("fee_bases", "fee_credits", "create_fees", "create_shares"):
