@@ -19,7 +19,7 @@ from services.console.queries.snapshot import open_snapshot
 from services.console.queries.why import why
 from services.invoicer.fees.rules import markup
 from shared.money import split
-from tests.builders import COMPANY, entry, rate, requirement, timesheet
+from tests.builders import COMPANY, command, entry, placement, rate, requirement, timesheet
 from tests.handlers.test_options import CLIENT, Programme, programme
 from tests.report_totals import check_reports
 
@@ -285,8 +285,8 @@ async def test_loaded_volume_and_credits_count(programme: Programme) -> None:
     ]  # fmt: skip
 
 
-async def test_a_base_with_products_and_expenses_after_discounts(programme: Programme) -> None:
-    """A debtor's discount lowers the base, a surcharge does not raise it; expenses if added."""
+async def test_the_base_is_net_after_discounts(programme: Programme) -> None:
+    """A discount of the debtor lowers the base, a surcharge does not raise it (msp.md 9)."""
     await programme.option()
     await programme.tell(
         "set-debtor-terms", account_name=CLIENT,
@@ -366,3 +366,73 @@ async def test_returns_by_hand_and_by_batch_are_alike(
     assert returned["INV-000001"] == returned["INV-000002"]
     assert len(returned["INV-000001"]) == 4
     assert [sum(row[at] for row in returned["INV-000001"]) for at in (0, 1, 3, 4)] == [0] * 4
+
+
+VAT = [{"tax_code": "VAT", "percent": "15", "from_date": "2020-01-01"}]
+
+
+async def test_tax_over_the_document_includes_a_markup(programme: Programme) -> None:
+    """25.06 and a fee of 0.75 at 15 % on their sum of 25.81: 3.87, not 3.76 and 0.11; netted with a
+    credit that returns its own fee, cut by maximum lines that do not count the line of a fee.
+    """
+    await programme.tell("set-billing-company", default_tax="VAT", taxes=VAT, tax_basis="document")
+    await programme.tell("set-debtor-terms", account_name=CLIENT, credits="net")
+    await priced(programme, "25.06")
+    await programme.option(max_lines=1)
+    await fee(programme)
+    await work(programme, "T-1", "1")
+    await work(programme, "T-2", "1")
+    await programme.bill()
+    assert [row[1:3] for row in await programme.rows(TOTALS)] == [("25.81", "3.87")] * 2
+    await programme.option()
+    await work(programme, "T-1", "0", 2)
+    await work(programme, "T-3", "3")
+    await programme.bill()
+    # 75.18 + 2.26 less 25.06 + 0.75
+    assert (await programme.rows(TOTALS))[2][1] == "51.63"
+    assert [row[3:5] for row in await programme.rows(FEES)][2:] == [
+        ("75.18", "2.26"), ("-25.06", "-0.75"),
+    ]  # fmt: skip
+
+
+async def test_what_stays_open_takes_no_tier(programme: Programme) -> None:
+    """A discount of 100 % leaves zero: the document stays open, and adds no volume; a markup whose
+    tax code has no rate on the day leaves its lines out (`no_tax_rate`).
+    """
+    await programme.option(group_by=["engagement.id"])
+    of_option = {"option": "US staffing", "currency": "USD"}
+    await fee(programme, charged_as="discount", percent="100")
+    await programme.tell(
+        "set-fee-tiers", tiers=[{"volume": "0", "percent": "100"}], volume_of="year-to-date",
+        **of_option,
+    )  # fmt: skip
+    await work(programme, "T-1", "20")
+    await work(programme, "T-2", "20", engagement_id="E2")
+    answer = await programme.bill()
+    assert answer["details"]["left_out"] == {"zero_total": 2}
+    assert await programme.rows(FEES) == []
+    await programme.tell(
+        "set-billing-company",
+        taxes=[{"tax_code": "LATE", "percent": "15", "from_date": "2026-03-20"}],
+    )
+    await programme.tell("set-fee-tiers", tiers=[], **of_option)
+    await fee(programme, tax_code="LATE", from_date="2020-01-01")
+    answer = await programme.bill()
+    assert answer["details"]["left_out"] == {"no_tax_rate": 2}
+
+
+@pytest.mark.parametrize(("adds", "base"), [([], "100"), (["products"], "150")])
+async def test_a_base_with_products(programme: Programme, adds: list[str], base: str) -> None:
+    """The base is timesheets unless the option adds products or expenses (msp.md 9)."""
+    item = command("set-catalog-item", item_id="FIXED", name="Fixed fee", amount="50.00",
+                   currency="USD")  # fmt: skip
+    await programme.send("operator-commands", item)
+    await programme.option()
+    await fee(programme, base_adds=adds)
+    await work(programme, "T-1", "2")
+    hired = placement(fees=[{"fee_id": "F-1", "item_id": "FIXED"}], engagement_id="E1")
+    await programme.send("placement-created", hired)
+    await programme.bill()
+    assert [row[3] for row in await programme.rows(FEES)] == [base]
+    ((net,),) = await programme.rows("SELECT trim_scale(sum(net))::text FROM invoicer.invoice")
+    assert net == str(150 + Decimal(base) * 3 / 100).removesuffix(".0")
