@@ -1,5 +1,6 @@
 """MSP fees and their volume tiers through all services (msp.md 9, first two points)."""
 
+import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
@@ -18,6 +19,7 @@ from services.console.queries.invoices import invoice
 from services.console.queries.snapshot import open_snapshot
 from services.console.queries.why import why
 from services.invoicer.fees.rules import markup
+from shared.events.commands import SetFee, SetFeeTiers, SetOpeningVolume
 from shared.money import split
 from tests.builders import COMPANY, command, entry, placement, rate, requirement, timesheet
 from tests.handlers.test_options import CLIENT, Programme, programme
@@ -164,6 +166,9 @@ async def test_people_see_a_fee(programme: Programme, database: str) -> None:
     """`why` of the line of a fee and of a line of its base; the invoice; the report; the export."""
     await programme.option()
     await fee(programme)
+    of_option = {"option": "US staffing", "currency": "EUR"}
+    await programme.tell("set-fee-tiers", tiers=[{"volume": "0", "percent": "2"}], **of_option)
+    await programme.tell("set-opening-volume", amount="7", on_date="2026-01-01", **of_option)
     await work(programme, "T-1", "20")
     await programme.bill()
     lines = await programme.rows(
@@ -173,7 +178,7 @@ async def test_people_see_a_fee(programme: Programme, database: str) -> None:
         explained = [await explain_pay_line(connection, line_id) for line_id, _ in lines]
         chains = [await why(connection, line_id) for line_id, _ in lines]
         shown = await invoice(connection, "INV-000001")
-        exported = await commands_of_fees(connection, lambda name, **fields: (name, fields))
+        exported = await commands_of_fees(connection, command)
         reached = await volumes(connection, COMPANY, date(2026, 3, 31))
         reported = await check_reports(connection, select(programme), COMPANY)
     assert reported["fees"] == 1
@@ -188,9 +193,8 @@ async def test_people_see_a_fee(programme: Programme, database: str) -> None:
     assert [(str(each["base"]), str(each["amount"])) for each in shown["fees"]] == [
         ("1000.00", "30.00")
     ]
-    assert [str(row["days_364"]) for row in reached] == ["1000.00"]
-    ((name, fields),) = exported
-    assert (name, fields["percent"], fields["base_adds"]) == ("set-fee", "3", [])
+    assert [str(row["days_364"]) for row in reached] == ["7.00", "1000.00"]
+    assert [type(each) for each in exported] == [SetFee, SetFeeTiers, SetOpeningVolume]
 
 
 @pytest.mark.parametrize(
@@ -436,3 +440,23 @@ async def test_a_base_with_products(programme: Programme, adds: list[str], base:
     assert [row[3] for row in await programme.rows(FEES)] == [base]
     ((net,),) = await programme.rows("SELECT trim_scale(sum(net))::text FROM invoicer.invoice")
     assert net == str(150 + Decimal(base) * 3 / 100).removesuffix(".0")
+
+
+async def test_a_change_after_a_preview_is_named(programme: Programme) -> None:
+    """A batch that cites a preview is refused when the fee changed since, and says so.
+
+    A question about cut-offs and batch groups counts open lines, no fees.
+    """
+    await programme.option()
+    await fee(programme)
+    await work(programme, "T-1", "20")
+    preview = await programme.tell("preview-batch", cut_off_date="2026-03-31")
+    await fee(programme, percent="2", from_date="2026-01-01")
+    refused = await programme.tell(
+        "generate-batch", cut_off_date="2026-03-31", digest=preview["details"]["digest"]
+    )
+    assert refused["code"] == "digest_differs"
+    assert refused["details"]["settings"] == ["fee of US staffing from 2026-01-01"], refused
+    groups = await programme.tell("list-batch-groups", cut_off_date="2026-03-31")
+    assert '"1000.00"' in json.dumps(groups["details"]), groups
+    assert "1020" not in json.dumps(groups["details"])
