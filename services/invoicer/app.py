@@ -25,6 +25,7 @@ from services.invoicer.payments.handlers import read_back
 from services.invoicer.payments.handlers.freeing import freeing
 from services.invoicer.questions.handlers import explain, explain_option, groups, what_if
 from services.invoicer.settlement.handlers import pay_lines, realizations
+from services.invoicer.workflows import handlers as workflows
 from shared import clock, telemetry
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
@@ -66,6 +67,7 @@ DISPATCHER = CommandDispatcher(
         **payments.HANDLERS,
         **terms.HANDLERS,
         **options.HANDLERS,
+        **workflows.HANDLERS,
         **fees.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,

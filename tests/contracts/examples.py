@@ -120,6 +120,21 @@ COMMANDS = {
     },
     "set-opening-volume": COMPANY
     | {"option": "US staffing", "currency": "USD", "amount": "75000.00", "on_date": "2025-12-31"},
+    "set-workflow": {
+        "name": "two steps",
+        "steps": [
+            {"step": "head", "order": "after", "approvers": ["field:department_head"]},
+            {
+                "step": "controller",
+                "order": "after",
+                "approvers": ["role:controller", "person:ann"],
+                "mandatory": 1,
+                "at_least": [{"amount": "10000.00", "currency": "USD"}],
+                "departments": ["Sales"],
+            },
+        ],
+        "forbids": [{"status": "pending_finalization", "action": "edit"}],
+    },
     "explain-option": {"pay_line_id": 17},
     "add-charge": COMPANY
     | {

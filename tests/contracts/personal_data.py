@@ -145,6 +145,10 @@ PERSONAL: dict[str, Personal] = {
     "disabled_by": Personal(STAFF, "who disabled a key", HISTORY, STAYS),
     "disabled_reason": Personal(STAFF, "why a key was disabled", HISTORY, STAYS),
     "client": Personal(STAFF, "host of the sender of a command", HISTORY, STAYS),
+    "approvers": Personal(STAFF, "who approves in a step of a workflow", HISTORY, STAYS),
+    "given": Personal(STAFF, "approver of a step as its workflow names him", HISTORY, STAYS),
+    "planned": Personal(STAFF, "approver of a step of a draft", HISTORY, STAYS),
+    "who": Personal(STAFF, "approver of a step of a draft, as it is now", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
 OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
@@ -176,6 +180,7 @@ NOT_PERSONAL_TEXT = """
     unit value_sha256 variant warning what worker
     bill_to billing_filter billing_types client_country department engagement_id group group_by
     location request_types supplier_id workflow
+    departments forbids locations step
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

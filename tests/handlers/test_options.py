@@ -319,3 +319,29 @@ async def test_what_an_option_cannot_be_is_refused(
     answer = await programme.tell("set-invoice-option", name="US staffing", **US | fields)
     assert (answer["outcome"], answer["code"]) == ("refused", code)
     assert await programme.rows("SELECT name FROM invoicer.invoice_option") == []
+
+
+async def test_a_batch_may_take_some_options_and_leave_credits(programme: Programme) -> None:
+    """What other options take, and credits, stay open with their reasons (msp.md 6)."""
+    await programme.option("US", billing_types=["time", "adjustment"])
+    await programme.option("UK", client_country="GB")
+    await programme.items(*ONE_PO)
+    unknown = await programme.tell(
+        "generate-batch", cut_off_date="2026-03-31", options=["US", "FR"]
+    )
+    assert (unknown["code"], unknown["details"]["ids"]) == ("unknown_option", ["FR"])
+    other = await programme.bill(options=["UK"])
+    assert other["details"]["left_out"] == {"option_not_chosen": 3}
+    preview = await programme.tell("preview-batch", cut_off_date="2026-03-31", options=["US"])
+    answer = await programme.bill(options=["US"], digest=preview["details"]["digest"])
+    assert answer["details"]["lines"] == len(ONE_PO)
+    await programme.send(
+        "timesheet-approved",
+        timesheet("T-E1", revision=2, engagement_id="E1", worker_id="W-E1",
+                  entries=[entry("1", "2026-03-04", po_number="PO-1")]),
+    )  # fmt: skip
+    kept = await programme.bill(options=["US"], exclude_credits=True)
+    assert (kept["details"]["documents"], kept["details"]["left_out"]) == (
+        0, {"credit_left_out": 1},
+    )  # fmt: skip
+    assert (await programme.bill(options=["US"]))["details"]["lines"] == 1

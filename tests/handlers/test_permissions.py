@@ -28,7 +28,7 @@ MAY: Mapping[str, str] = {
     " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
     " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
     " record-refund set-reminders hold-reminders send-reminder set-invoice-option"
-    " set-country-grouping set-fee set-fee-tiers set-opening-volume",
+    " set-country-grouping set-workflow set-fee set-fee-tiers set-opening-volume",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"

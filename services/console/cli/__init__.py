@@ -30,6 +30,7 @@ MODULES = {
     "debtor_terms": ("debtor-terms",),
     "invoice_options": ("options", "grouping"),
     "fees": ("fees",),
+    "workflows": ("workflows",),
     "importing": ("import",),
     "documents": ("documents", "publish", "republish"),
     "lines": ("pay-lines", "health-check"),

@@ -99,6 +99,7 @@ from shared.events.commands.settings import (
     SetTimeGroup,
     TaxRateFrom,
 )
+from shared.events.commands.workflows import SetWorkflow
 
 AnyCommand = (
     SetBillingCompany
@@ -122,6 +123,7 @@ AnyCommand = (
     | SetFee
     | SetFeeTiers
     | SetOpeningVolume
+    | SetWorkflow
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch

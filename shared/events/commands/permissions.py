@@ -63,6 +63,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.SetFee: Permission(_MANAGER),
     commands.SetFeeTiers: Permission(_MANAGER),
     commands.SetOpeningVolume: Permission(_MANAGER),
+    commands.SetWorkflow: Permission(_MANAGER, "all"),
     commands.SetAssignment: Permission(_MANAGER, "looked-up"),
     commands.EndAssignment: Permission(_MANAGER, "looked-up"),
     commands.ConfirmAssignment: Permission(_MANAGER, "looked-up"),

@@ -17,7 +17,10 @@ FILES = (
     "05_invoicer_views",
     "06_arg_sync",
     "07_console_views",
+    "08_drafts",
+    "09_approvals",
     "12_fees",
+    "90_readers",
 )
 
 

@@ -225,6 +225,8 @@ def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:
         command.missing_timesheets,
         documents=frozenset(command.documents),
         workers=frozenset(command.workers),
+        options=frozenset(command.options),
+        exclude_credits=command.exclude_credits,
     )
 
 

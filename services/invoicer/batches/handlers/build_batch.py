@@ -25,7 +25,7 @@ from services.invoicer.batches.handlers.document_fees import (
 )
 from services.invoicer.batches.rules import allowances as allowance_rules
 from services.invoicer.batches.rules import safety_checks
-from services.invoicer.batches.rules.batch_filter import BatchFilter
+from services.invoicer.batches.rules.batch_filter import BatchFilter, check_options
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
@@ -154,8 +154,9 @@ async def build(
     up_to = cut_off or today
     rates = await companies.tax_rates_for(connection, billing_company)
     located = await selection.locate_lines(connection, billing_company)
-    on = request.invoice_date or today
-    in_force = await _options(connection, billing_company, on, today)
+    in_force = await _options(connection, billing_company, request.invoice_date or today, today)
+    known_options = in_force.options if in_force else ()
+    check_options(request.batch_filter.options, known_options, billing_company)
     decisions = await decide(
         connection, company, located.account_names, request, today=today, cut_off=up_to
     )
@@ -170,8 +171,7 @@ async def build(
         cut_off=up_to,
         with_digests=with_digests,
         with_options=in_force is not None,
-        documents=request.batch_filter.documents,
-        workers=request.batch_filter.workers,
+        chosen=request.batch_filter,
     )
     zero_document_debtors = frozenset(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents

@@ -38,6 +38,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules import reasons
+from services.invoicer.batches.rules.batch_filter import NO_FILTER, BatchFilter
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.store import line_options
 from services.invoicer.debtors.rules.companies import BillingCompany, DocumentTerms
@@ -186,12 +187,11 @@ async def select_lines(
     cut_off: date,
     with_digests: bool,
     with_options: bool = False,
-    documents: Collection[str] = (),
-    workers: Collection[str] = (),
+    chosen: BatchFilter = NO_FILTER,
 ) -> SelectedGroups:
     """Apply the decisions to every open line and add up the lines that are in.
 
-    `documents`, `workers`: only their lines may be in; both empty: every line may.
+    `chosen`: its documents, workers and options say which lines may be in.
     `with_digests`: with what the seal of a closed document needs.
     `with_options`: by the options that `line_options.resolve_options` found.
     """
@@ -200,7 +200,7 @@ async def select_lines(
     await run(connection, "CREATE INDEX ON debtor_decision (account_name)")
     await run(connection, f"ANALYZE line_location, open_credit, {', '.join(_DECISION_TABLES)}")
     await run(connection, _query("node_decisions"), cut_off=cut_off)
-    found = await _find_exceptions(connection, company, today, documents, workers)
+    found = await _find_exceptions(connection, company, today, chosen)
     (located,) = await rows(
         connection,
         "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines"
@@ -237,18 +237,20 @@ async def _find_exceptions(
     connection: AsyncConnection,
     company: BillingCompany,
     today: date,
-    documents: Collection[str],
-    workers: Collection[str],
+    chosen: BatchFilter,
 ) -> dict[str, str]:
     """Collect lines to price, lines that are not chosen, credits and snoozes; tell which exist."""
     unpriced = await run(connection, _query("lines_to_price"), company=company.billing_company)
     not_chosen = await run(
         connection,
-        _query("lines_not_chosen"),
+        _query("lines_not_chosen", **line_options.choice_parts(bool(chosen.options))),
         company=company.billing_company,
-        limited=bool(documents or workers),
-        documents=sorted(documents),
-        workers=sorted(workers),
+        limited=bool(chosen.chosen),
+        by_id=bool(chosen.documents or chosen.workers),
+        documents=sorted(chosen.documents),
+        workers=sorted(chosen.workers),
+        exclude_credits=chosen.exclude_credits,
+        **({"options": sorted(chosen.options)} if chosen.options else {}),
     )
     credits = await run(connection, _query("credit_decisions"), today=today)
     snoozes = await run(

@@ -79,11 +79,11 @@ async def close_documents(
     documents: Sequence[Document],
     buyers: Sequence[Buyer],
     *,
-    chosen: Mapping[str, Sequence[str]] | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> ClosedDocuments:
     """Number documents, set their due dates and buyers, and store them as one batch.
 
-    `chosen`: the documents and workers that the batch is limited to; empty: none.
+    `chosen`: what the batch is limited to, by name (`BatchFilter.chosen`); empty: nothing.
     """
     check_tax_parts([each.group for each in documents])
     batch = Batch(

@@ -12,7 +12,7 @@ from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.fees.rules import DocumentFee
 from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart
 from shared.errors import Refused
-from shared.money import ZERO
+from shared.money import ZERO, plain, rounded
 from shared.terms import DocumentType
 
 MOST_TAX_PARTS = 5_000
@@ -121,6 +121,19 @@ class Group(NamedTuple):
     def tax(self) -> Decimal:
         """The sum of the tax."""
         return sum([part.tax for part in self.tax_parts], ZERO)
+
+    @property
+    def tax_rows(self) -> list[dict[str, str]]:
+        """Net and tax by code and rate as they are stored and published."""
+        return [
+            {
+                "code": part.code,
+                "rate": plain(part.rate),
+                "net": str(rounded(part.net, self.currency)),
+                "tax": str(rounded(part.tax, self.currency)),
+            }
+            for part in self.tax_parts
+        ]
 
     @property
     def allowance_rows(self) -> list[dict[str, str | None]]:
