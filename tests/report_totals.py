@@ -33,6 +33,10 @@ TABLES = {
       SELECT p.currency, count(*) AS lines, sum(p.quantity) AS quantity, {NET_AND_TAX},
         {TOTAL}{ON_DOCUMENTS}
         AND p.line_kind = 'product'""",
+    "fees": """
+      SELECT i.currency, count(*) AS documents, sum(f.base) AS base, sum(f.amount) AS net
+      FROM invoicer.document_fee f JOIN invoicer.invoice i USING (invoice_id)
+      WHERE i.billing_company = :company""",
     "tax": f"SELECT p.currency, {NET_AND_TAX}{ON_DOCUMENTS}",
     "statement": """
       SELECT currency, sum(amount) AS amount FROM (

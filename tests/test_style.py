@@ -33,6 +33,7 @@ LAYOUT = {
         "lines",
         "debtors",
         "options",
+        "fees",
         "invoices",
         "self_billing",
         "settlement",

@@ -15,6 +15,7 @@ from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
 from services.invoicer.drafts.handlers import changing, creating, finalizing
 from services.invoicer.drafts.handlers.redrafting import redrafting, redrafting_subscription
+from services.invoicer.fees import handlers as fees
 from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
 from services.invoicer.invoices.store.closing import forget_worker
@@ -76,6 +77,7 @@ DISPATCHER = CommandDispatcher(
         **workflows.HANDLERS,
         **self_billing.HANDLERS,
         **approvals.HANDLERS,
+        **fees.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,

@@ -1,8 +1,8 @@
 """The checks of `backoffice verify`: one named query each, whose rows are the violations.
 
 A query follows its name and the statement that must be true, in `lines.sql`, `documents.sql`,
-`numbers.sql`, `payments.sql`, `self_billing.sql` and `approvals.sql`. Its rows have the columns id
-and detail.
+`numbers.sql`, `payments.sql`, `self_billing.sql`, `approvals.sql` and `fees.sql`. Its rows have the
+columns id and detail.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from shared.sql import named_queries
 FOLDER = Path(__file__).parent
 QUERIES = {
     name: query
-    for file in ("lines", "documents", "numbers", "payments", "self_billing", "approvals")
+    for file in (
+        *("lines", "documents", "numbers", "payments", "self_billing", "approvals", "fees"),
+    )
     for name, query in named_queries(FOLDER / f"{file}.sql").items()
 }
 DUE_DATE_COMBINATIONS = QUERIES.pop("due_date_combinations")

@@ -67,7 +67,8 @@ FROM invoicer.invoice_line AS i JOIN invoicer.invoice AS v USING (invoice_id)
 WHERE (p.billing_company, p.currency, p.po_number) <> (v.billing_company, v.currency, v.po_number)
 
 -- name: group_values
--- a line's group values equal its document's; a credit has the option of what it corrects
+-- a line's group values equal its document's; a credit has the option of what it corrects; an MSP
+-- fee is of the whole document
 SELECT 'invoice ' || v.invoice_number || ' line ' || i.line_no AS id,
        format('the document is grouped by %s, the line by %s', coalesce(d.stated, 'no option'),
               coalesce(d.own, 'no option')) AS detail
@@ -84,6 +85,7 @@ CROSS JOIN LATERAL (
                   AS f(pair, place) ORDER BY f.place))) AS text) END AS own) AS d
 WHERE EXISTS (SELECT FROM invoicer.invoice AS x WHERE x.invoice_option IS NOT NULL)
   AND (v.invoice_option IS NOT NULL OR c.invoice_option IS NOT NULL)
+  AND (p.document_kind <> 'fee' OR c.invoice_option IS NOT NULL)
   AND d.stated IS DISTINCT FROM d.own
 
 -- name: batch_sums

@@ -13,7 +13,8 @@ WITH parts AS (
   JOIN (SELECT pay_line_id, 'open' AS part FROM invoicer.open_line
         UNION ALL SELECT pay_line_id, 'drafted' FROM invoicer.draft_line
         UNION ALL SELECT pay_line_id, 'net' FROM invoicer.invoice_line) AS place
-            USING (pay_line_id)),
+            USING (pay_line_id)
+  WHERE p.document_kind <> 'fee'),  -- an MSP fee is no part of a realization
 sums AS (
   SELECT document_kind, document_id, line_key, currency,
       count(*) FILTER (WHERE part = 'stated') AS stated,

@@ -125,6 +125,27 @@ COMMANDS = {
     "combine-drafts": COMPANY | {"drafts": ["D-000001", "D-000002"]},
     "finalize-drafts": COMPANY
     | {"drafts": [{"draft": "D-000001", "version": 2}], "invoice_date": "2026-03-31"},
+    "set-fee": COMPANY
+    | {
+        "option": "US staffing",
+        "funded_by": "client",
+        "charged_as": "markup",
+        "percent": "3",
+        "tax_code": "VAT",
+        "base_adds": ["products"],
+        "from_date": "2026-01-01",
+    },
+    "set-fee-tiers": COMPANY
+    | {
+        "option": "US staffing",
+        "funded_by": "client",
+        "currency": "USD",
+        "volume_of": "91-days",
+        "tiers": [{"volume": "0", "percent": "3"}, {"volume": "100000.00", "percent": "2"}],
+        "from_date": "2026-01-01",
+    },
+    "set-opening-volume": COMPANY
+    | {"option": "US staffing", "currency": "USD", "amount": "75000.00", "on_date": "2025-12-31"},
     "set-workflow": {
         "name": "two steps",
         "steps": [

@@ -169,6 +169,7 @@ NOT_PERSONAL_TEXT = """
     company_ids content_hash corrects_invoice corrects_number cost_center country credits
     currency cursor cycle default_account default_item default_tax default_time_group derivation
     document_id document_kind document_type ends_on fact_id fact_kind family fee_id
+    base charged_as fees funded_by option option_name tiers volume_of
     file_format first_number fix groups guarantee hold_code holder host id invoice_number
     item_class item_id item_ids job_title key_id kind last_number leased_by ledger line_hash
     layout line_key line_kind login_refused logo message_id missing_timesheets needs node_id

@@ -30,7 +30,8 @@ MAY: Mapping[str, str] = {
     " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
     " record-refund set-reminders hold-reminders send-reminder set-invoice-option"
     " set-country-grouping set-workflow create-drafts remove-draft-line cancel-draft"
-    " regenerate-draft combine-drafts finalize-drafts record-supplier-number",
+    " regenerate-draft combine-drafts finalize-drafts record-supplier-number set-fee set-fee-tiers"
+    " set-opening-volume",
     "controller": "reconcile",
     "admin": "set-billing-company set-self-billing-agreement connect-ledger test-ledger"
     " disconnect-ledger import-mapping"

@@ -20,7 +20,7 @@ from shared.render.line_figures import line_figures
 from shared.render.parties import address_lines, countries, country_of, iban_in, vat_number
 from shared.render.pdfa import cii_document, pdfa_document
 from shared.render.ubl import ubl_file
-from shared.terms import ClosedDocument, ClosedLine, Party
+from shared.terms import Allowance, ClosedDocument, ClosedLine, Party
 from tests.rules.test_render import (
     BUYER,
     SELLER,
@@ -46,6 +46,21 @@ NETTED: dict[str, Any] = {
     "corrects_invoice": "HAR-000041",
     "corrects_line": 3,
 }
+
+
+def with_fees() -> tuple[ClosedDocument, list[ClosedLine]]:
+    """A line of 97.09 at 20 % with a discount of 3 %, and a markup of 3 % at 10 % (msp.md 9)."""
+    fee = {"description": "MSP fee 3 %", "document_kind": "fee", "document_id": "FEE-HAR-000042"}
+    fee |= {"unit": "C62", "item_id": "msp-fee", "worker_id": "", "time_type": ""}
+    taxed = {"tax_rate": Decimal(20), "tax_amount": Decimal("18.84")}
+    lines = [
+        a_line(1, "1", "97.09", allowance_amount=Decimal("-2.91"), **taxed),
+        a_line(2, "97.09", "0.03", tax_amount=Decimal("0.29"), **fee),
+    ]
+    figures = (Decimal("97.09"), Decimal(3), Decimal("-2.91"))
+    discount = Allowance("MSP fee", lines[0].tax_code, Decimal(20), *figures)
+    dutch = {"seller": LINDEN, "buyer": ORANJE}
+    return a_document(lines, allowances=(discount,), **dutch), lines
 
 
 def samples() -> dict[str, tuple[EInvoice, list[ClosedLine]]]:
@@ -79,6 +94,7 @@ def samples() -> dict[str, tuple[EInvoice, list[ClosedLine]]]:
     paid = dutch | {"seller": replace(LINDEN, self_billed_by="oranje", agreement="SBA-1")}
     kinds: dict[str, tuple[ClosedDocument, list[ClosedLine]]] = {
         "allowances": (replace(allowed, **dutch), allowed_lines),
+        "MSP fees": with_fees(),
         "credit of allowances": (replace(taken_back, **dutch), taken_back_lines),
         "invoice": (a_document(plain, **dutch, currency="EUR"), plain),
         "credit note": (replace(credit, **dutch), credited),

@@ -1,6 +1,7 @@
 """A received payment in the small data set of `test_verify`, and faults of payments and options."""
 
 from tests.fault_injection import RowInserter
+from tests.stores.fee_faults import FEE_FAULTS
 
 LATER_FAULTS = {
     "a document that is grouped by a value that its lines have not": (
@@ -51,7 +52,7 @@ LATER_FAULTS = {
         "UPDATE invoicer.payment SET amount = 2068.63",
         {"document_balances", "payment_parts"},
     ),
-}
+} | FEE_FAULTS
 
 
 async def received_payment(inserter: RowInserter) -> None:

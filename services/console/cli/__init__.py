@@ -30,6 +30,7 @@ MODULES = {
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),
     "invoice_options": ("options", "grouping"),
+    "fees": ("fees",),
     "workflows": ("workflows",),
     "drafts": ("drafts",),
     "approvals": ("drafts",),

@@ -58,6 +58,7 @@ def why(
         "effective": f"{line['effective_date']}, {service}",
         "is": _location(found["place"]),
         "allowances": _allowances(found["place"], line["currency"]),
+        "fee": _fee(found["fee"]),
         "paid": _paid(found["place"], line["currency"]),
         **_origin(document),
         "line key": document["line_key"],
@@ -85,6 +86,8 @@ def _show_billto(screen: Screen, billto: dict[str, Any]) -> None:
 def _origin(document: dict[str, Any]) -> dict[str, str]:
     """The source document, its revision and its realization; opening data has neither of both."""
     source = f"{document['document_kind']} {document['document_id']}"
+    if document["document_kind"] == "fee":
+        return {"document": f"{source}: of the whole document, by its invoice option"}
     if not document["realization_no"]:
         return {"document": f"{source}, loaded as opening data"}
     return {
@@ -121,6 +124,20 @@ def _allowances(place: dict[str, Any], currency: str) -> str:
         for each in place.get("allowances", ())
     )
     return f"{fact(place['allowance_amount'])} {currency} of: {shown}" if shown else ""
+
+
+def _fee(fee: dict[str, Any] | None) -> str:
+    """What the line is of the base of an MSP fee, with its version and the volume before it."""
+    if fee is None:
+        return ""
+    share = f", {fact(fee['share'])} of it on this line" if fee["share"] else ""
+    returned = "returns a part of a" if fee["returned"] else "base of a"
+    by_volume = f", by a volume of {fact(fee['volume'])} before" if fee["volume"] else ""
+    return (
+        f"{returned} {fee['charged_as']} of {fact(fee['percent'])} % on {fact(fee['base'])}"
+        f" {fee['currency']}{share} (option {fee['option_name']}, {fee['funded_by']}-funded,"
+        f" version of {fee['fee_from']}{by_volume})"
+    )
 
 
 def _paid(place: dict[str, Any], currency: str) -> str:

@@ -35,6 +35,7 @@ from services.console.columns.batches import DOWNLOADS
 from services.console.columns.invoices import (
     ALLOWANCES,
     CREDITS,
+    FEES,
     FOUND,
     HISTORY,
     JUMPS,
@@ -158,6 +159,7 @@ def show(
     run.table([line_row(row) for row in found["lines"]], LINES, title="lines")
     run.shortened(len(found["lines"]), found["line_count"])
     run.table(found["allowances"], ALLOWANCES, title="discounts and surcharges")
+    run.table(found["fees"], FEES, title="MSP fees")
     run.table(found["tax_totals"], TAXES, title="taxes")
     amounts = {"net": found["net"], "tax": found["tax"], "total": found["total"]}
     amounts |= {"credited": -found["credited"], "paid": found["paid"], "balance": found["balance"]}

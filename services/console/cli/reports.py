@@ -31,6 +31,7 @@ NAMES = (
     "snoozed",
     "held",
     "products",
+    "fees",
     "tax",
     "hours",
     "statement",

@@ -59,6 +59,16 @@ ALLOWANCES = [
     Column("percent", figures=True),
     Column("amount", figures=True),
 ]
+FEES = [
+    Column("option_name", "option", most=40),
+    Column("charged_as", "as"),
+    Column("percent", "%", figures=True),
+    Column("base", "of", figures=True),
+    Column("amount", figures=True),
+    Column("volume", "volume before", figures=True),
+    Column("fee_from", "from"),
+    Column("corrects_invoice", "returned of"),
+]
 TAXES = [
     Column("code", "tax"),
     Column("rate", "%", figures=True),

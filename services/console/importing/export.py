@@ -24,6 +24,7 @@ from services.console.queries import (
     companies,
     debtors,
     export,
+    fees,
     invoice_options,
     self_billing,
     workflows,
@@ -183,12 +184,50 @@ async def _options(connection: ReadConnection, new_command: NewCommand) -> list[
         for row in await invoice_options.invoice_options(connection)
     ]
     lists = await invoice_options.country_grouping(connection)
+    grouping = [new_command("set-country-grouping", **row) for row in lists]
     steps = [
         new_command("set-workflow", **{name: row[name] for name in ("name", "steps", "forbids")})
         for row in await workflows.workflows(connection)
         if row["newest"]
     ]
-    return [*steps, *options, *(new_command("set-country-grouping", **row) for row in lists)]
+    return [*steps, *options, *grouping, *await _fees(connection, new_command)]
+
+
+async def _fees(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
+    """The commands that set MSP fees and their tiers, version by version, and loaded volume."""
+    set_fees = [
+        new_command(
+            "set-fee",
+            **_of_option(row, "billing_company", "funded_by", "charged_as", "tax_code"),
+            percent=plain(row["percent"]),
+            base_adds=[kind for kind in row["base"] if kind != "timesheets"],
+            from_date=str(row["from_date"]),
+        )
+        for row in await fees.fees(connection)
+    ]
+    set_tiers = [
+        new_command(
+            "set-fee-tiers",
+            **_of_option(row, "billing_company", "funded_by", "currency", "volume_of", "tiers"),
+            from_date=str(row["from_date"]),
+        )
+        for row in await fees.fee_tiers(connection)
+    ]
+    set_volumes = [
+        new_command(
+            "set-opening-volume",
+            **_of_option(row, "billing_company", "currency"),
+            amount=plain(row["amount"]),
+            on_date=str(row["on_date"]),
+        )
+        for row in await fees.opening_volumes(connection)
+    ]
+    return [*set_fees, *set_tiers, *set_volumes]
+
+
+def _of_option(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The values of a row that a command about an option has under the same names."""
+    return {"option": row["option_name"]} | {name: row[name] for name in names}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.console.queries.amounts import with_money
+from services.console.queries.fees import fee_of_line
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.errors import Refused
 from shared.stored import as_json
@@ -68,6 +69,7 @@ async def explain_pay_line(connection: ReadConnection, pay_line_id: int) -> Row:
         "document": {name: row[name] for name in REALIZATION},
         "rate": await _rate(connection, row) if row["line_kind"] == "timesheet" else None,
         "derivation": as_json(row["derivation"]),
+        "fee": await fee_of_line(connection, pay_line_id) if row["invoice_number"] else None,
         "billto": await _billto(connection, row),
     }
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from services.console.queries.amounts import with_money
 from services.console.queries.batches import HOURS
+from services.console.queries.fees import fees_of_invoice
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.errors import Refused
 from shared.stored import as_json
@@ -118,6 +119,7 @@ async def invoice(
     (row,) = rows
     objects = {name: as_json(row[name]) for name in ("tax_totals", "seller", "buyer")}
     objects["allowances"] = as_json(row["allowances"]) or []
+    objects["fees"] = await fees_of_invoice(connection, row["invoice_id"])
     return with_money(row | objects, *AMOUNTS)
 
 

@@ -212,6 +212,21 @@ REPORTS = {
             ),
         ),
         Report(
+            "fees",
+            "MSP fees",
+            "period",
+            (
+                _text("option_name", "option"),
+                _text("funded_by", "funded by", 9, least=WIDE),
+                _text("charged_as", "as", 8),
+                _number("percent", kind="quantity"),
+                _number("documents", kind="count", least=WIDE),
+                _number("base"),
+                _number("net"),
+                CURRENCY,
+            ),
+        ),
+        Report(
             "tax",
             "tax by code",
             "period",

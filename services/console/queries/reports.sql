@@ -145,6 +145,15 @@ WHERE i.billing_company = :company AND i.invoice_date BETWEEN :since AND :until
   AND l.line_kind = 'product'
 GROUP BY 1, 2, 3, 4, l.currency ORDER BY 1, 2, 3, 4, l.currency
 
+-- name: fees
+-- MSP fees on documents by invoice date, less what credits return; a discount is negative.
+SELECT option_name, funded_by, charged_as, percent, count(*) AS documents, sum(base) AS base,
+    sum(amount) AS net, currency
+FROM invoicer.console_document_fee
+WHERE billing_company = :company AND invoice_date BETWEEN :since AND :until
+GROUP BY option_name, funded_by, charged_as, percent, currency
+ORDER BY option_name, funded_by, charged_as, percent, currency
+
 -- name: tax
 -- Tax of closed documents by month of the invoice date, code and rate.
 SELECT to_char(i.invoice_date, 'YYYY-MM') AS month, t.total ->> 'code' AS tax_code,

@@ -73,6 +73,9 @@ def _amount(found: Row) -> Step:
         facts.append(("tax", f"{place['tax_code']} {place['tax_rate']} %, {tax}"))
     for each in place.get("allowances", ()):
         facts.append((each["name"], f"{Decimal(each['amount']):,f} {line['currency']}"))
+    if found["fee"]:
+        fee = found["fee"]
+        facts.append(("MSP fee", f"{plain(fee['percent'])} % {fee['charged_as']} on {fee['base']}"))
     unit, currency = UNITS.get(line["unit"], line["unit"]), line["currency"]
     quantity = f"{line['quantity']:,f} {unit.removesuffix('s') if line['quantity'] == 1 else unit}"
     price = f"{at_minor_unit(line['unit_price'], currency):,f}"
@@ -119,6 +122,8 @@ async def _source(connection: ReadConnection, found: Row) -> list[Step]:
     """Realization, hours, revision and approval; of other documents what their revision says."""
     document = found["document"]
     kind, document_id = document["document_kind"], document["document_id"]
+    if kind == "fee":
+        return [_fee(found)]
     if not document["realization_no"]:
         return [Step("Opening data", f"{kind} {document_id} was loaded as opening data")]
     which = {"kind": kind, "document": document_id}
@@ -167,6 +172,15 @@ async def _source(connection: ReadConnection, found: Row) -> list[Step]:
         )
     )
     return [*steps, *_approval(body)] if kind == "timesheet" else steps
+
+
+def _fee(found: Row) -> Step:
+    """The MSP fee that a line is: percentage, version, base and volume; or what returns it."""
+    derivation = found["derivation"] or {}
+    fee = derivation.get("fee") or derivation.get("credit") or {}
+    facts = [(name.replace("_", " "), value) for name, value in fee.items()
+             if not isinstance(value, dict | list)]  # fmt: skip
+    return Step("MSP fee", str(found["line"]["description"]), who="invoicer", facts=_given(facts))
 
 
 def _hours(found: Row, body: Mapping[str, Any]) -> Step:

@@ -12,6 +12,7 @@ from services.console.columns.deliveries import DELIVERIES
 from services.console.columns.invoices import (
     ALLOWANCES,
     CREDITS,
+    FEES,
     FOUND,
     HISTORY,
     LINES,
@@ -120,6 +121,7 @@ async def show_invoice(page: OpenPage, number: str) -> HTMLResponse:
             "lines": LINES,
             "taxes": TAXES,
             "allowances": ALLOWANCES,
+            "fees": FEES,
             "credits": CREDITS,
             "payments": PAYMENTS,
             "deliveries": DELIVERIES,

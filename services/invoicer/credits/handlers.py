@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.credits import rules
 from services.invoicer.credits import store as credits
-from services.invoicer.credits.rules import IssuedDocument, LineCredit
+from services.invoicer.credits.rules import IssuedDocument, LineCredit, ReturnedFee
 from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.fees import store as fee_store
 from services.invoicer.invoices.handlers.closing import (
     ClosedDocuments,
     close_documents,
@@ -65,7 +66,13 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
     requested = [(line.line_no, line.quantity) for line in command.lines]
     decided = rules.decide(issued, issued_lines, requested, may_be_nothing=bool(undone))
     await faults.point("batch_selected")
-    note = await _close(connection, command, issued, decided, heads) if decided else None
+    fees = await _returned_fees(connection, issued, issued_lines, decided)
+    of_fees = [each.credit for each in fees if each.credit is not None]
+    note = (
+        await _close(connection, command, issued, [*decided, *of_fees], heads) if decided else None
+    )
+    if note is not None:
+        await _keep_fees(connection, note.invoice_ids[0], issued, decided, fees)
     if command.to == "write-off":
         written_off = rules.written_off(
             (each.of.document, each.of.realized.line_key, each.value) for each in decided
@@ -77,7 +84,41 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
     await settlement.note_ended_citations(connection, documents)
     if note is not None:
         await take_numbers(connection, note)
-    return _answer(command, issued, decided, note, changes, withheld, undone)
+    return _answer(command, issued, decided, of_fees, note, changes, withheld, undone)
+
+
+async def _returned_fees(
+    connection: AsyncConnection,
+    issued: IssuedDocument,
+    lines: Sequence[rules.IssuedLine],
+    decided: Sequence[LineCredit],
+) -> list[ReturnedFee]:
+    """Return what the credits return of the MSP fees of the document; most documents have none."""
+    if issued.option is None:
+        return []
+    fees = await fee_store.issued_fees(connection, issued.invoice_id)
+    line_fees = await fee_store.issued_line_fees(connection, issued.invoice_id)
+    return rules.returned_fees(lines, decided, fees, line_fees, issued.currency)
+
+
+async def _keep_fees(
+    connection: AsyncConnection,
+    invoice_id: int,
+    issued: IssuedDocument,
+    decided: Sequence[LineCredit],
+    fees: Sequence[ReturnedFee],
+) -> None:
+    """Keep what the lines of a credit note return of fees: the lines of fees come last on it."""
+    line_nos = {each.of.line_no: number for number, each in enumerate(decided, start=1)}
+    last = len(decided)
+    noted, of_lines = [], []
+    for each in fees:
+        last += each.credit is not None
+        noted.append((each.fee, each.base, each.amount, last if each.credit else None))
+        of_lines += [
+            (line_nos[number], each.fee.fee_no, *part) for number, part in each.lines.items()
+        ]
+    await fee_store.add_returned_fees(connection, invoice_id, issued.invoice_id, noted, of_lines)
 
 
 async def _locked(
@@ -120,7 +161,7 @@ async def _close(
     opened = [
         OpenedLine(
             each.of.document,
-            heads[each.of.document].realization_no,
+            1 if each.of.is_fee else heads[each.of.document].realization_no,
             NewLine(
                 rules.credit_line(issued, each, command.to, command.command_id),
                 (issued.invoice_id, each.of.line_no),
@@ -143,6 +184,7 @@ def _answer(
     command: CreditInvoice,
     issued: IssuedDocument,
     decided: Sequence[LineCredit],
+    of_fees: Sequence[LineCredit],
     note: ClosedDocuments | None,
     changes: SettlementChanges,
     withheld: Sequence[DocKey],
@@ -156,10 +198,7 @@ def _answer(
     made: dict[str, Any] = {"batch_id": None, "invoice_number": None}
     if note is not None:
         number = note.documents[0].invoice_number
-        message.append(
-            f"credit note {number} for {issued.invoice_number}:"
-            f" {written(net + allowance, currency)} net, {written(tax, currency)} tax"
-        )
+        message.append(_in_words(number, issued, net + allowance, tax, of_fees))
         made = {
             "batch_id": note.batch.batch_id,
             "invoice_number": number,
@@ -190,6 +229,7 @@ def _answer(
             "to": command.to,
             "lines": len(decided),
             "listed": [_listed(each, currency) for each in listed],
+            **({"fees": _money(_sums(of_fees, {})[0], currency)} if of_fees else {}),
             "open_again": {
                 "lines": len(changes.opened),
                 "net": _money(opened, currency),
@@ -208,6 +248,23 @@ def _answer(
             *documents[:MOST_LISTED],
         ],
         publish_after=[] if note is None else note.outbox_ids,
+    )
+
+
+def _in_words(
+    number: str,
+    issued: IssuedDocument,
+    net: Decimal,
+    tax: Decimal,
+    of_fees: Sequence[LineCredit],
+) -> str:
+    """Say what a credit note comes to with the MSP fees that it returns."""
+    fees, _, fee_tax, _ = _sums(of_fees, {})
+    currency = issued.currency
+    included = f", an MSP fee of {written(fees, currency)} included" if of_fees else ""
+    return (
+        f"credit note {number} for {issued.invoice_number}: {written(net + fees, currency)} net,"
+        f" {written(tax + fee_tax, currency)} tax{included}"
     )
 
 

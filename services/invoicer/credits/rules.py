@@ -12,12 +12,13 @@ settlement opens it. A write-off is stored per document and line key, and settle
 `reissue` also takes back the write-offs of its invoice: it is the way to undo one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
+from services.invoicer.fees.rules import IssuedFee, IssuedLineFee, returned_markups
 from services.invoicer.invoices.rules.documents import Document, Group, GroupOption
 from services.invoicer.invoices.rules.totals import (
     AllowancePart,
@@ -35,6 +36,8 @@ CreditPurpose = Literal["rebill", "write-off", "reissue"]
 LineKey = tuple[str, str, str]
 """The kind and id of a source document, and the key of a line of it."""
 GROUP_NO = 1
+FEE = "fee"
+"""The document kind of the line of an MSP fee: it has no source document."""
 MOST_NAMED = 20
 
 
@@ -72,6 +75,11 @@ class IssuedLine(NamedTuple):
     tax_credited: Decimal = ZERO
     allowance: Decimal = ZERO
     allowance_credited: Decimal = ZERO
+
+    @property
+    def is_fee(self) -> bool:
+        """Whether it is an MSP fee: credits of the other lines return it."""
+        return self.document[0] == FEE
 
     @property
     def remaining(self) -> QuantityAmount:
@@ -117,13 +125,25 @@ def decide(
             f"{issued.invoice_number} has no line {listed(unknown)}",
             see_remaining,
         )
+    fees = [line_no for line_no, _ in requested if by_number[line_no].is_fee]
+    if fees:
+        raise Refused(
+            "fee_line",
+            f"{_lines(fees)} of {issued.invoice_number} is an MSP fee: it is returned with the"
+            " lines that it is taken of",
+            "credit these lines; the credit note returns the fee in proportion",
+        )
     credits = [line_no for line_no, _ in requested if by_number[line_no].is_credit]
     if credits or (issued.document_type == "credit-note" and not requested):
         raise _credits_cannot_be_credited(issued, lines)
     decided = [
         _credit_of(issued, by_number[line_no], quantity, see_remaining)
         for line_no, quantity in sorted(requested)
-        or [(line.line_no, None) for line in lines if line.remaining and not line.is_credit]
+        or [
+            (line.line_no, None)
+            for line in lines
+            if line.remaining and not line.is_credit and not line.is_fee
+        ]
     ]
     if not decided and not may_be_nothing:
         raise Refused(
@@ -164,6 +184,62 @@ def _credit_of(
     return LineCredit(line, taken, tax, allowance)
 
 
+class ReturnedFee(NamedTuple):
+    """What credits return of a fee of the document: base and amount, signed as on the credit note.
+
+    `lines`: what each line of the document returns of the base and of a discount. `credit`: the
+    line of the credit note, of a markup.
+    """
+
+    fee: IssuedFee
+    base: Decimal
+    amount: Decimal
+    lines: Mapping[int, tuple[Decimal, Decimal]]
+    credit: LineCredit | None = None
+
+
+def returned_fees(
+    lines: Sequence[IssuedLine],
+    decided: Sequence[LineCredit],
+    fees: Mapping[int, IssuedFee],
+    line_fees: Mapping[int, IssuedLineFee],
+    currency: str,
+) -> list[ReturnedFee]:
+    """Return what the credits return of the fees of their document; `line_fees`: by line number."""
+    of_fees: dict[int, dict[int, tuple[Decimal, Decimal]]] = {}
+    for each in decided:
+        part = line_fees.get(each.of.line_no)
+        if part is not None:
+            line, taken = each.of, [each.value.amount]
+            of_line, credited = line.realized.amount, line.credited.amount
+            (base,) = credit_taxes(
+                of_line, part.base, credited, part.base_returned, taken, currency
+            )
+            (share,) = credit_taxes(
+                of_line, part.share, credited, part.share_returned, taken, currency
+            )
+            of_fees.setdefault(part.fee_no, {})[line.line_no] = (base, share)
+    by_number = {line.line_no: line for line in lines}
+    found = []
+    for fee_no, parts in sorted(of_fees.items()):
+        fee = fees[fee_no]
+        base = sum((each for each, _ in parts.values()), ZERO)
+        if fee.charged_as == "discount":
+            share = sum((each for _, each in parts.values()), ZERO)
+            found.append(ReturnedFee(fee, base, share, parts))
+            continue
+        before = (fee.base_returned, fee.returned)
+        (back,) = returned_markups(fee.base, fee.amount, fee.percent, before, [-base], currency)
+        credit = None
+        if back and fee.line_no is not None:
+            line, value = by_number[fee.line_no], QuantityAmount(base, back)
+            taxed = (line.realized.amount, line.tax, line.credited.amount, line.tax_credited)
+            (tax,) = credit_taxes(*taxed, [back], currency)
+            credit = LineCredit(line, value, tax)
+        found.append(ReturnedFee(fee, base, back, parts, credit))
+    return found
+
+
 def value_of_quantity(
     line: RealizationLine, remaining: QuantityAmount, quantity: Decimal
 ) -> QuantityAmount:
@@ -191,10 +267,16 @@ def credit_line(
     derivation.
     """
     remaining, left = credited.of.remaining, credited.left
+    rule = (
+        "the percentage of the base that is credited, at most what is left; the last credit takes"
+        " the rest"
+        if credited.of.is_fee
+        else "what is left of the invoice line minus the rounded amount of the quantity that"
+        " remains"
+    )
     derivation = {
-        "rule": "what is left of the invoice line minus the rounded amount of the quantity that"
-        " remains",
-        "to": to,
+        "rule": rule,
+        "to": FEE if credited.of.is_fee else to,
         "command_id": command_id,
         "corrects": {"invoice": issued.invoice_number, "line": credited.of.line_no},
         "stood": remaining.as_strings(),

@@ -54,11 +54,14 @@ async def issued_for(
 
 
 async def documents_of(connection: AsyncConnection, invoice_id: int) -> set[DocKey]:
-    """Return the source documents of the lines of a closed document: they never change."""
+    """Return the source documents of the lines of a closed document: they never change.
+
+    The line of an MSP fee has none.
+    """
     query = """
         SELECT DISTINCT p.document_kind, p.document_id
         FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
-        WHERE l.invoice_id = :id"""
+        WHERE l.invoice_id = :id AND p.document_kind <> 'fee'"""
     return {(kind, an_id) for kind, an_id in await rows(connection, query, id=invoice_id)}
 
 

@@ -35,6 +35,14 @@ async def options_for(
     return {row.name: _option(row) for row in found}
 
 
+async def option_names(connection: AsyncConnection, billing_company: str) -> list[str]:
+    """Return the names of all options that a billing company ever had."""
+    query = """
+        SELECT DISTINCT name FROM invoicer.invoice_option
+        WHERE billing_company = :company ORDER BY name"""
+    return [row.name for row in await rows(connection, query, company=billing_company)]
+
+
 def _option(row: Sequence[Any]) -> InvoiceOption:
     """Return the option of a row with the columns `_OPTION`; lists become tuples."""
     values: list[Any] = [tuple(one) if isinstance(one, list) else one for one in row]

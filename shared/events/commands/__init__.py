@@ -45,6 +45,7 @@ from shared.events.commands.drafts import (
     RegenerateDraft,
     RemoveDraftLine,
 )
+from shared.events.commands.fees import SetFee, SetFeeTiers, SetOpeningVolume
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -132,6 +133,9 @@ AnyCommand = (
     | SetDebtorTerms
     | SetInvoiceOption
     | SetCountryGrouping
+    | SetFee
+    | SetFeeTiers
+    | SetOpeningVolume
     | SetWorkflow
     | RecordSupplierNumber
     | ApproveDraft

@@ -451,6 +451,7 @@ CREATE TABLE invoicer.preview_document (
   tax numeric(20,4) NOT NULL,
   allowances text NOT NULL DEFAULT '',   -- JSON, as `invoice.allowances`; empty if none
   invoice_option text NOT NULL DEFAULT '',  -- JSON, as `invoice.invoice_option`; empty if none
+  fees text NOT NULL DEFAULT '',         -- JSON, the MSP fees; empty if none
   line_hash text NOT NULL,
   PRIMARY KEY (preview_id, document_no));
 -- Every open line: in a document (reason NULL), or out for one reason.

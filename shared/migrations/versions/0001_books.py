@@ -20,6 +20,7 @@ FILES = (
     "08_drafts",
     "09_approvals",
     "13_self_billing",
+    "12_fees",
     "90_readers",
 )
 

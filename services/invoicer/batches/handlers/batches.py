@@ -15,8 +15,11 @@ from services.invoicer.batches.rules import digest
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.digest import PreviewDocument
 from services.invoicer.batches.rules.health import SEVERITIES
+from services.invoicer.batches.store import fees as fee_lines
 from services.invoicer.batches.store import parked, previews, safety_checks, selection
 from services.invoicer.invoices.handlers.closing import (
+    ClosedDocuments,
+    Numbering,
     close_documents,
     plan_numbering,
     take_numbers,
@@ -151,16 +154,7 @@ async def close(
             | {"batch_id": None, "first_number": None, "last_number": None},
             findings=findings,
         )
-    closed = await close_documents(
-        connection,
-        command,
-        plan.company,
-        plan.cut_off,
-        numbering,
-        plan.documents,
-        await buyers(connection, plan),
-        chosen=plan.batch_filter.chosen,
-    )
+    closed = await _close_documents(connection, command, plan, numbering)
     batch = closed.batch
     await note_ended_citations(
         connection, await selection.documents_to_note(connection, batch.company.billing_company)
@@ -199,6 +193,36 @@ async def close(
         ],
         publish_after=closed.outbox_ids,
     )
+
+
+async def _close_documents(
+    connection: AsyncConnection,
+    command: GenerateBatch | RetryParked,
+    plan: BatchPlan,
+    numbering: Numbering,
+) -> ClosedDocuments:
+    """Close the documents of a plan; the lines of MSP fees name the documents that they are on."""
+    company, series = plan.company, plan.series
+    has_fees = plan.options is not None and plan.options.fees is not None
+    if has_fees:
+        numbers = {
+            document.group.group_no: format_number(series.prefix, series.width, number)
+            for number, document in enumerate(plan.documents, start=numbering.start.number)
+        }
+        await fee_lines.open_lines(connection, company.billing_company, numbers, plan.today)
+    closed = await close_documents(
+        connection,
+        command,
+        company,
+        plan.cut_off,
+        numbering,
+        plan.documents,
+        await buyers(connection, plan),
+        chosen=plan.batch_filter.chosen,
+    )
+    if has_fees:
+        await fee_lines.keep_fees(connection)
+    return closed
 
 
 def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:
@@ -309,6 +333,7 @@ def _document_row(document: Document) -> dict[str, Any]:
         **{name: str(rounded(amount, group.currency)) for name, amount in amounts.items()},
         **_allowances(group),
         **({"invoice_option": group.option.row} if group.option else {}),
+        **({"fees": group.fee_rows} if group.fees else {}),
     }
 
 

@@ -18,8 +18,13 @@ from services.invoicer.batches.handlers.decide_debtors import (
     decide,
     with_option_conflicts,
 )
+from services.invoicer.batches.handlers.document_fees import (
+    FeesInForce,
+    fees_in_force,
+    with_fees_and_tax,
+)
 from services.invoicer.batches.rules import allowances as allowance_rules
-from services.invoicer.batches.rules import reasons, safety_checks
+from services.invoicer.batches.rules import safety_checks
 from services.invoicer.batches.rules.batch_filter import BatchFilter, check_options
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds
@@ -36,8 +41,6 @@ from services.invoicer.invoices.rules.documents import (
     Document,
     Group,
     build_documents,
-    recheck_totals,
-    taxed_per_document,
 )
 from services.invoicer.invoices.rules.numbers import Series
 from services.invoicer.invoices.rules.totals import tax_spans
@@ -182,13 +185,10 @@ async def build(
     decisions, documents, zero, parked, double_days = await _without_unsafe_debtors(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
-    documents, zero_after_tax = recheck_totals(
-        await with_document_tax(connection, documents, company), zero_document_debtors
+    documents, zero = await with_fees_and_tax(
+        connection, company, _fees(in_force), rates, documents, zero, zero_document_debtors
     )
-    zero += zero_after_tax
-    zero_nos = [group.group_no for group in zero]
-    await selection.exclude_groups(connection, zero_nos, reasons.ZERO_TOTAL)
-    all_in = sum(document.group.line_count for document in documents) == selected.open_lines
+    all_in = sum(document.group.item_count for document in documents) == selected.open_lines
     return BatchPlan(
         company=company,
         series=await numbers.series_for(connection, company),
@@ -236,7 +236,13 @@ async def _options(
         options,
         await option_store.grouping_by_country(connection, owner),
         conflicts,
+        await fees_in_force(connection, owner, on),
     )
+
+
+def _fees(options: OptionsInForce | None) -> FeesInForce | None:
+    """Return the MSP fees of a company; without options it has none."""
+    return None if options is None else options.fees
 
 
 async def _with_allowances(
@@ -317,25 +323,6 @@ async def _without_unsafe_debtors(
         if each.parked and not each.left_out
     ]
     return decisions, documents, zero, parked, safety.double_days
-
-
-async def with_document_tax(
-    connection: AsyncConnection, documents: list[Document], company: BillingCompany
-) -> list[Document]:
-    """Compute tax per document where the company is set to that."""
-    group_nos = {each.group.group_no for each in taxed_per_document(documents, company.tax_basis)}
-    if not group_nos:
-        return documents
-    with_allowances = any(each.group.allowances for each in documents)
-    taxes = await selection.spread_tax(
-        connection, sorted(group_nos), with_allowances=with_allowances
-    )
-    return [
-        each._replace(group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document")
-        if each.group.group_no in group_nos
-        else each
-        for each in documents
-    ]
 
 
 async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.batches.handlers.document_fees import FeesInForce
 from services.invoicer.batches.rules.batch_filter import (
     NO_FILTER,
     BatchFilter,
@@ -63,7 +64,7 @@ class DebtorDecisions:
 
 @dataclass(frozen=True, slots=True)
 class OptionsInForce:
-    """The invoice options of a company that has some, and the grouping lists of its countries.
+    """The invoice options of a company that has some, with grouping lists of countries and fees.
 
     `conflicts`: default options of one rank, by the debtor of an item that they both take.
     """
@@ -71,6 +72,7 @@ class OptionsInForce:
     options: Mapping[str, InvoiceOption]
     grouping: Mapping[str, Sequence[str]]
     conflicts: Mapping[str, str]
+    fees: FeesInForce | None = None
 
     @property
     def have_workflows(self) -> bool:
@@ -82,7 +84,10 @@ class OptionsInForce:
         """The definitions by name, as settings of a batch."""
         return {
             f"invoice option {name}": option.values for name, option in self.options.items()
-        } | {f"grouping of {country}": list(found) for country, found in self.grouping.items()}
+        } | {
+            **{f"grouping of {country}": list(found) for country, found in self.grouping.items()},
+            **({} if self.fees is None else self.fees.settings),
+        }
 
 
 def with_option_conflicts(

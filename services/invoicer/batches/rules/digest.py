@@ -15,8 +15,8 @@ from shared.money import plain
 class PreviewDocument:
     """A document as a preview stores it.
 
-    `line_hash` covers line ids, billto nodes, tax codes and rates. `allowances` and
-    `invoice_option` are JSON, or empty.
+    `line_hash` covers line ids, billto nodes, tax codes and rates. `allowances`, `invoice_option`
+    and `fees` are JSON, or empty.
     """
 
     document_no: int
@@ -32,15 +32,19 @@ class PreviewDocument:
     line_hash: str
     allowances: str = ""
     invoice_option: str = ""
+    fees: str = ""
 
     @property
     def content(self) -> str:
         """What the digest covers: everything but the position in the list."""
-        empty = 0 if self.invoice_option else 1 if self.allowances else 2
+        last = [self.allowances, self.invoice_option, self.fees]
+        while last and not last[-1]:
+            last.pop()
+        covered = len(fields(self)) - 3 + len(last)
         return json.dumps(
             [
                 plain(value) if isinstance(value, Decimal) else value
-                for value in astuple(self)[1 : len(fields(self)) - empty]
+                for value in astuple(self)[1:covered]
             ],
             ensure_ascii=False,
         )

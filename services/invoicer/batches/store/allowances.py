@@ -45,7 +45,7 @@ async def original_lines(
 
 
 async def create_tables(connection: AsyncConnection) -> None:
-    """Create the temporary tables, empty."""
+    """Create the temporary tables, empty; fees use them too, after the discounts of debtors."""
     await run(connection, _QUERIES["create_line_allowance"])
     await run(connection, _QUERIES["create_document_allowance"])
 
@@ -72,9 +72,9 @@ async def take_allowances(
         await run(connection, query, position=position, **terms)
     await run(connection, "ANALYZE line_allowance")
     with_terms = {each.group_no for each in taken}
-    await run(connection, _QUERIES["tax_lines"], groups=sorted(with_terms))
+    await tax_lines(connection, with_terms)
     with_shares = {row[0] for row in await rows(connection, _QUERIES["groups_with_shares"])}
-    return await _with_sums(connection, groups, sorted(with_terms | with_shares))
+    return await with_sums(connection, groups, sorted(with_terms | with_shares))
 
 
 def _term_row(each: GroupAllowance) -> tuple[object, ...]:
@@ -82,7 +82,12 @@ def _term_row(each: GroupAllowance) -> tuple[object, ...]:
     return each.group_no, term.name, term.sign, term.percent, term.amount, term.applies_to
 
 
-async def _with_sums(
+async def tax_lines(connection: AsyncConnection, group_nos: Iterable[int]) -> None:
+    """Compute the tax per line of the debits of groups, after their allowances."""
+    await run(connection, _QUERIES["tax_lines"], groups=sorted(group_nos))
+
+
+async def with_sums(
     connection: AsyncConnection, groups: Sequence[Group], changed: Sequence[int]
 ) -> list[Group]:
     """Return the groups with the sums and the allowances that are stored for some of them."""

@@ -3,13 +3,14 @@
 -- of the documents. The rows of what credits take back come after all positions of terms.
 
 -- name: create_line_allowance
--- The shares of lines in the allowances of their documents.
-CREATE TEMP TABLE line_allowance (
-  pay_line_id bigint PRIMARY KEY, allowance numeric NOT NULL) ON COMMIT DROP
+-- The shares of lines in the allowances of their documents, and in the discounts among these.
+CREATE TEMP TABLE IF NOT EXISTS line_allowance (
+  pay_line_id bigint PRIMARY KEY, allowance numeric NOT NULL, discount numeric NOT NULL DEFAULT 0)
+  ON COMMIT DROP
 
 -- name: create_document_allowance
 -- The allowances of documents: one row for each name, tax code and rate.
-CREATE TEMP TABLE document_allowance (
+CREATE TEMP TABLE IF NOT EXISTS document_allowance (
   group_no bigint, position integer, name text, tax_code text, tax_rate numeric, base numeric,
   percent numeric, amount numeric) ON COMMIT DROP
 
@@ -118,9 +119,10 @@ noted AS (
   INSERT INTO document_allowance
   SELECT group_no, :position, name, tax_code, tax_rate, sum(base), percent, sum(share)
   FROM shared GROUP BY group_no, name, tax_code, tax_rate, percent HAVING sum(share) <> 0)
-INSERT INTO line_allowance AS a (pay_line_id, allowance)
-SELECT pay_line_id, share FROM shared WHERE share <> 0
-ON CONFLICT (pay_line_id) DO UPDATE SET allowance = a.allowance + excluded.allowance
+INSERT INTO line_allowance AS a (pay_line_id, allowance, discount)
+SELECT pay_line_id, share, least(share, 0) FROM shared WHERE share <> 0
+ON CONFLICT (pay_line_id) DO UPDATE
+  SET allowance = a.allowance + excluded.allowance, discount = a.discount + excluded.discount
 
 -- name: tax_lines
 -- Tax per line of the debits of groups, after their allowances.

@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules.ledgers import LedgerConnection, SoldItem, UnusableCode
+from services.invoicer.fees.rules import ITEM_ID
 from shared.database import rows
 
 CONNECTIONS_SQL = """
@@ -48,6 +49,9 @@ async def sold_items(connection: AsyncConnection) -> list[SoldItem]:
         connection,
         "SELECT DISTINCT p.line_kind, p.item_id, p.time_type, k.tax_code, k.tax_rate"
         " FROM selected_line k JOIN invoicer.pay_line p USING (pay_line_id)"
-        " WHERE k.exclusion_reason = 0",
+        " WHERE k.exclusion_reason = 0"
+        " UNION SELECT 'product', :fee, '', tax_code, tax_rate FROM selected_line"
+        " WHERE exclusion_reason = 0 AND pay_line_id < 0",
+        fee=ITEM_ID,
     )
     return [SoldItem(*row) for row in found]

@@ -24,7 +24,7 @@ QUERIES = named_queries(Path(__file__).with_name("previews.sql"))
 _DOCUMENT = kinds_of(
     "document_no integer, account_name text, document_type text, currency text, payment_terms "
     "text, po_number text, tax_regime text, line_count integer, net numeric, tax numeric, "
-    "line_hash text, allowances text, invoice_option text"
+    "line_hash text, allowances text, invoice_option text, fees text"
 )
 """The columns of `preview_document` after the preview's id: the fields of `PreviewDocument`."""
 _DOCUMENT_COLUMNS = ", ".join(_DOCUMENT)
@@ -61,6 +61,7 @@ async def preview_documents(
             line_hash=hashes[each.group.group_no],
             allowances=json.dumps(each.group.allowance_rows) if each.group.allowances else "",
             invoice_option=json.dumps(each.group.option.row) if each.group.option else "",
+            fees=json.dumps(each.group.fee_rows) if each.group.fees else "",
         )
         for number, each in enumerate(documents, start=1)
     ]

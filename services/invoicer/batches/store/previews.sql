@@ -18,13 +18,14 @@ VALUES (:id, :company, :cut_off, :digest, CAST(:totals AS jsonb), CAST(:settings
         :actor, :at)
 
 -- name: add_lines
--- Every open line of a preview, with its document or its reason.
+-- Every open line of a preview, with its document or its reason; lines of fees are no open lines.
 INSERT INTO invoicer.preview_line (preview_id, pay_line_id, document_no, reason)
 SELECT :id, k.pay_line_id, d.document_no,
        (CAST(:reasons AS text[]))[nullif(k.exclusion_reason, 0)]
 FROM selected_line k
 LEFT JOIN unnest(CAST(:groups AS bigint[]), CAST(:numbers AS integer[]))
   AS d(group_no, document_no) ON d.group_no = k.group_no AND k.exclusion_reason = 0
+WHERE k.pay_line_id > 0
 ORDER BY k.pay_line_id
 
 -- name: newest_preview
@@ -37,6 +38,8 @@ WHERE billing_company = :company AND digest = :digest ORDER BY previewed_at DESC
 SELECT pay_line_id, count(*) OVER () AS lines
 FROM (
   SELECT pay_line_id FROM invoicer.preview_line WHERE preview_id = :id AND reason IS NULL) v
-FULL JOIN (SELECT pay_line_id FROM selected_line WHERE exclusion_reason = 0) k USING (pay_line_id)
+FULL JOIN (
+  SELECT pay_line_id FROM selected_line WHERE exclusion_reason = 0 AND pay_line_id > 0) k
+  USING (pay_line_id)
 WHERE v.pay_line_id IS NULL OR k.pay_line_id IS NULL
 ORDER BY pay_line_id LIMIT :most

@@ -18,8 +18,10 @@ from services.invoicer.drafts.store.lines import draft_lines
 from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.options.rules import InvoiceOption
 from shared import clock
+from shared.errors import Refused
 from shared.events.commands.base import InvoicerCommand
 from shared.money import rounded
+from shared.terms import listed
 
 MOST_LISTED = 100
 
@@ -38,6 +40,13 @@ async def make_drafts(
     """
     if not documents:
         return []
+    with_fees = sorted({each.group.account_name for each in documents if each.group.fees})
+    if with_fees:
+        raise Refused(
+            "not_available_yet",
+            f"a draft cannot have an MSP fee yet, and documents of {listed(with_fees[:5])} have one",
+            "generate a batch without approval, or take the option's fee off: `backoffice fees set`",
+        )
     at = clock.now()
     new = []
     for document in documents:

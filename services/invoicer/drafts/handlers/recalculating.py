@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers.build_batch import with_document_tax
+from services.invoicer.batches.handlers.document_fees import with_document_tax
 from services.invoicer.batches.rules.allowances import GroupAllowance
 from services.invoicer.batches.store import allowances
 from services.invoicer.batches.store.decisions import add_rates

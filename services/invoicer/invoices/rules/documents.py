@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
+from services.invoicer.fees.rules import DocumentFee
 from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart
 from shared.errors import Refused
 from shared.money import ZERO, plain, rounded
@@ -68,6 +69,16 @@ class Group(NamedTuple):
     hours: Decimal = ZERO
     allowances: tuple[AllowancePart, ...] = ()
     option: GroupOption | None = None
+    fees: tuple[DocumentFee, ...] = ()
+
+    def with_fees(self, fees: tuple[DocumentFee, ...]) -> "Group":
+        """Return the group with fees; each markup, and what credits return of one, is a line."""
+        lines = [each for each in fees if each.line_no is not None]
+        return self._replace(
+            fees=fees,
+            line_count=self.line_count + len(lines),
+            credit_count=self.credit_count + sum(bool(each.corrects) for each in lines),
+        )
 
     def joined(
         self,
@@ -128,6 +139,16 @@ class Group(NamedTuple):
     def allowance_rows(self) -> list[dict[str, str | None]]:
         """The discounts and surcharges as they are stored and published."""
         return [part.row(self.currency) for part in self.allowances]
+
+    @property
+    def fee_rows(self) -> list[dict[str, Any]]:
+        """The fees as they are shown and stored with a preview."""
+        return [each.row(self.currency) for each in self.fees]
+
+    @property
+    def item_count(self) -> int:
+        """The number of lines without those of fees."""
+        return self.line_count - sum(each.line_no is not None for each in self.fees)
 
     @property
     def split_keys(self) -> tuple[object, ...]:
@@ -233,17 +254,15 @@ def build_documents(
 
 
 def in_number_order(documents: Iterable[Document]) -> list[Document]:
-    """Return documents in the order of their numbers.
+    """Return documents in the order of their numbers."""
+    return sorted(documents, key=lambda each: document_order(each.group, each.document_type))
+
+
+def document_order(group: Group, document_type: DocumentType) -> tuple[object, ...]:
+    """Return the sort key of the documents of a batch: the order of their numbers.
 
     Invoices come before credit notes; one debtor's documents with the same keys follow the invoices
     that they correct.
     """
-    return sorted(
-        documents,
-        key=lambda document: (
-            document.group.split_keys,
-            document.document_type == "credit-note",
-            document.group.credit_split,
-            document.group.position,
-        ),
-    )
+    is_credit_note = document_type == "credit-note"
+    return group.split_keys, is_credit_note, group.credit_split, group.position

@@ -22,10 +22,12 @@ WHERE k.exclusion_reason = ANY(CAST(:counted AS integer[]))
 GROUP BY k.debtor_no
 
 -- name: amounts_by_debtor
--- Lines, net and hours of what is in, and net of what is kept back, by debtor and currency.
+-- Lines, net and hours of what is in, and net of what is kept back, by debtor and currency; without
+-- MSP fees, which are no open lines.
 SELECT debtor_no, currency, count(*) FILTER (WHERE exclusion_reason = 0) AS lines,
        coalesce(sum(amount) FILTER (WHERE exclusion_reason = 0), 0) AS net,
        coalesce(sum(amount) FILTER (WHERE exclusion_reason <> 0), 0) AS kept,
        coalesce(sum(hours) FILTER (WHERE exclusion_reason = 0), 0) AS hours
-FROM selected_line WHERE exclusion_reason = ANY(CAST(:counted AS integer[]))
+FROM selected_line
+WHERE exclusion_reason = ANY(CAST(:counted AS integer[])) AND pay_line_id > 0
 GROUP BY debtor_no, currency ORDER BY debtor_no, currency

@@ -5,7 +5,7 @@
 CREATE TEMP TABLE cut_off_{number} ON COMMIT DROP AS
 SELECT pay_line_id, CAST(exclusion_reason AS smallint) AS exclusion_reason, debtor_no, currency,
        amount, week_ending
-FROM selected_line
+FROM selected_line WHERE pay_line_id > 0  -- the lines of MSP fees are no open lines
 
 -- name: differences
 -- The lines that are in only one of two selections, by debtor, currency and reasons.

@@ -1,0 +1,1 @@
+"""MSP fees of invoice options: markups, discounts, and the volume tiers of their percentages."""
