@@ -37,6 +37,7 @@ LAYOUT = {
         "batches",
         "credits",
         "opening",
+        "disputes",
         "payments",
         "questions",
     },

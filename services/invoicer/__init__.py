@@ -3,8 +3,9 @@
 Owns: pay lines and their locations (open, on a draft, on a closed document, replaced), operators'
 edits, snoozes, write-offs, billto nodes, debtor terms, time groups, invoice options with the
 grouping lists of client countries, batches and the debtors that they park, previews, invoices and
-credit notes with their numbers and seals, payments and what they pay of documents and lines, and
-for all services the people, programs, keys and roles that may send commands.
+credit notes with their numbers and seals, disputes of lines, payments and what they pay of
+documents and lines, and for all services the people, programs, keys and roles that may send
+commands.
 Does not own: the value of a document (fee_realizer), billing companies and their taxes
 (fee_realizer, read through its views), the day on which work is due (scheduler, whose watermark it
 reads), delivery to the accounting system (arg_sync, of which the health check reads connections
@@ -15,8 +16,9 @@ Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy)
 set-time-group, set-debtor-terms, set-invoice-option, set-country-grouping, health-check,
 list-batch-groups, preview-batch, generate-batch, what-if, retry-parked, credit-invoice,
 record-payment, apply-payment, unapply-payment, reverse-payment, apply-credit, record-refund,
-load-opening-documents, set-opening-number, explain, explain-option, record-download, set-person,
-add-key, rotate-key, disable-key; it also answers commands that cannot be read).
+open-dispute, resolve-dispute, load-opening-documents, set-opening-number, explain, explain-option,
+record-download, set-person, add-key, rotate-key, disable-key; it also answers commands that cannot
+be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:
@@ -31,9 +33,10 @@ Invariants, in quantity and in money, at every commit:
   realization with the higher number wins, in any order and however often it arrives.
 - What is applied and returned of a payment never exceeds it, and what is paid of a document or line
   never exceeds what credits left of it: closing a credit frees the rest in the same transaction.
+- What is disputed of a line never exceeds what is left to pay of it.
 - A debtor whose lines cannot be right (a worker with too many hours on a day, the same time in two
   originals) is parked: the batch closes without it.
 
 Each feature imports only the features before it: access < lines < debtors < options < invoices <
-settlement < batches < credits < opening < payments < questions.
+settlement < batches < credits < opening < disputes < payments < questions.
 """

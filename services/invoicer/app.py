@@ -12,6 +12,7 @@ from services.invoicer.access import handlers as access
 from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
+from services.invoicer.disputes import handlers as disputes
 from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
 from services.invoicer.invoices.store.closing import forget_worker
@@ -58,6 +59,7 @@ DISPATCHER = CommandDispatcher(
             {
                 **batches.HANDLERS,
                 **credits.HANDLERS,
+                **disputes.HANDLERS,
                 **opening.HANDLERS,
                 **parked.HANDLERS,
             }

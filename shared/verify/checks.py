@@ -1,7 +1,7 @@
 """The checks of `backoffice verify`: one named query each, whose rows are the violations.
 
 A query follows its name and the statement that must be true, in `lines.sql`, `documents.sql`,
-`numbers.sql` and `payments.sql`. Its rows have the columns id and detail.
+`numbers.sql`, `payments.sql` and `disputes.sql`. Its rows have the columns id and detail.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shared.sql import named_queries
 FOLDER = Path(__file__).parent
 QUERIES = {
     name: query
-    for file in ("lines", "documents", "numbers", "payments")
+    for file in ("lines", "documents", "numbers", "payments", "disputes")
     for name, query in named_queries(FOLDER / f"{file}.sql").items()
 }
 DUE_DATE_COMBINATIONS = QUERIES.pop("due_date_combinations")

@@ -158,7 +158,8 @@ NOT_PERSONAL_TEXT = """
     about adjusts approval_level assignment_id attach audience batch_id billed_in_batch
     billing_companies billing_company billto_node body_sha256 capabilities cause charge_id
     check_id check_message check_outcome circuit_message client_reference code command command_id
-    company_ids content_hash corrects_invoice corrects_number cost_center country credits
+    company_ids content_hash corrects_invoice corrects_number cost_center country credit_note
+    credits dispute
     currency cursor cycle default_account default_item default_tax default_time_group derivation
     document_id document_kind document_type ends_on fact_id fact_kind family fee_id
     file_format first_number fix groups guarantee hold_code holder host id invoice_number

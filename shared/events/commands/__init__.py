@@ -35,6 +35,7 @@ from shared.events.commands.dead_letters import (
     ResumeConsumer,
     SkipRecords,
 )
+from shared.events.commands.disputes import OpenDispute, ResolveDispute
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -133,6 +134,8 @@ AnyCommand = (
     | ReversePayment
     | ApplyCredit
     | RecordRefund
+    | OpenDispute
+    | ResolveDispute
     | Explain
     | ExplainOption
     | RecordDownload
