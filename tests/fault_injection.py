@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.events.realizations import PayLinesRealized, RealizationLine
 from tests.builders import COMPANY
+from tests.drafted import draft_of
 
 NOT_STORED_AS_IS = {"derivation", "credit_date"}
 LINE_FIELDS = tuple(name for name in RealizationLine.model_fields if name not in NOT_STORED_AS_IS)
@@ -141,8 +142,7 @@ class RowInserter:
             "open": "INSERT INTO invoicer.open_line SELECT billing_company,"
             " pay_line_id, effective_date, week_ending, billto_node,"
             " corrects_invoice_id IS NOT NULL FROM invoicer.pay_line WHERE pay_line_id = :id",
-            "draft": "INSERT INTO invoicer.draft_line SELECT pay_line_id,"
-            " billing_company FROM invoicer.pay_line WHERE pay_line_id = :id",
+            "draft": draft_of("SELECT * FROM invoicer.pay_line WHERE pay_line_id = :id"),
             "replaced": "INSERT INTO invoicer.replaced_line VALUES (:id, 99)",
         }
         if place in into:

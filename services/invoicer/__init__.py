@@ -1,11 +1,11 @@
 """The invoicer decides what goes on which invoice.
 
 Owns: pay lines and their locations (open, on a draft, on a closed document, replaced), operators'
-edits, snoozes, write-offs, billto nodes, debtor terms, time groups, invoice options with the
-grouping lists of client countries, batches and the debtors that they park, previews, invoices and
-credit notes with their numbers and seals, disputes of lines, payments and what they pay of
-documents and lines, and for all services the people, programs, keys and roles that may send
-commands.
+edits, snoozes, write-offs, billto nodes, debtor terms, time groups, approval workflows with the
+routing of drafts, invoice options with the grouping lists of client countries, batches and the
+debtors that they park, drafts, previews, invoices and credit notes with their numbers and seals,
+disputes of lines, payments and what they pay of documents and lines, and for all services the
+people, programs, keys and roles that may send commands.
 Does not own: the value of a document (fee_realizer), billing companies and their taxes
 (fee_realizer, read through its views), the day on which work is due (scheduler, whose watermark it
 reads), delivery to the accounting system (arg_sync, of which the health check reads connections
@@ -13,12 +13,13 @@ and mapped codes).
 
 Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy), `payment-recorded`
 (keeps what ledgers book), `operator-commands` (snooze-pay-lines, release-pay-lines, edit-pay-line,
-set-time-group, set-debtor-terms, set-invoice-option, set-country-grouping, health-check,
-list-batch-groups, preview-batch, generate-batch, what-if, retry-parked, credit-invoice,
-record-payment, apply-payment, unapply-payment, reverse-payment, apply-credit, record-refund,
-open-dispute, resolve-dispute, load-opening-documents, set-opening-number, explain, explain-option,
-record-download, set-person, add-key, rotate-key, disable-key; it also answers commands that cannot
-be read).
+set-time-group, set-debtor-terms, set-invoice-option, set-country-grouping, set-workflow,
+health-check, list-batch-groups, preview-batch, generate-batch, what-if, retry-parked,
+create-drafts, remove-draft-line, cancel-draft, regenerate-draft, combine-drafts, finalize-drafts,
+credit-invoice, record-payment, apply-payment, unapply-payment, reverse-payment, apply-credit,
+record-refund, open-dispute, resolve-dispute, load-opening-documents, set-opening-number, explain,
+explain-option, record-download, set-person, add-key, rotate-key, disable-key; it also answers
+commands that cannot be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:
@@ -37,6 +38,7 @@ Invariants, in quantity and in money, at every commit:
 - A debtor whose lines cannot be right (a worker with too many hours on a day, the same time in two
   originals) is parked: the batch closes without it.
 
-Each feature imports only the features before it: access < lines < debtors < options < invoices <
-settlement < batches < credits < opening < disputes < payments < questions.
+Each feature imports only the features before it: access < lines < debtors < workflows < options <
+invoices < settlement < batches < drafts < approvals < credits < opening < disputes <
+payments < questions.
 """

@@ -13,6 +13,8 @@ from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
 from services.invoicer.disputes import handlers as disputes
+from services.invoicer.drafts.handlers import changing, creating, finalizing
+from services.invoicer.drafts.handlers.redrafting import redrafting, redrafting_subscription
 from services.invoicer.invoices.handlers import record_download
 from services.invoicer.invoices.handlers.republish import on_republish
 from services.invoicer.invoices.store.closing import forget_worker
@@ -25,6 +27,7 @@ from services.invoicer.payments.handlers import read_back
 from services.invoicer.payments.handlers.freeing import freeing
 from services.invoicer.questions.handlers import explain, explain_option, groups, what_if
 from services.invoicer.settlement.handlers import pay_lines, realizations
+from services.invoicer.workflows import handlers as workflows
 from shared import clock, telemetry
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
@@ -44,7 +47,7 @@ def subscriptions() -> Mapping[str, Subscription]:
         subscription.topic: subscription
         for subscription in (
             billto.SUBSCRIPTION,
-            realizations.SUBSCRIPTION,
+            redrafting_subscription(realizations.SUBSCRIPTION),
             read_back.SUBSCRIPTION,
             DISPATCHER.subscription(),
         )
@@ -54,12 +57,14 @@ def subscriptions() -> Mapping[str, Subscription]:
 DISPATCHER = CommandDispatcher(
     service=NAME,
     handlers={
-        **pay_lines.HANDLERS,
+        **redrafting(pay_lines.HANDLERS),
+        **changing.HANDLERS,
         **freeing(
             {
                 **batches.HANDLERS,
-                **credits.HANDLERS,
-                **disputes.HANDLERS,
+                **creating.HANDLERS,
+                **finalizing.HANDLERS,
+                **redrafting({**credits.HANDLERS, **disputes.HANDLERS}),
                 **opening.HANDLERS,
                 **parked.HANDLERS,
             }
@@ -67,6 +72,7 @@ DISPATCHER = CommandDispatcher(
         **payments.HANDLERS,
         **terms.HANDLERS,
         **options.HANDLERS,
+        **workflows.HANDLERS,
         **groups.HANDLERS,
         **what_if.HANDLERS,
         **explain.HANDLERS,

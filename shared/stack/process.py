@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -63,14 +64,20 @@ class Record:
             ):
                 return None
             # Between start and exec the command line is the tether's, which ends with ours.
-            shown = tuple(process.cmdline())[-len(self.command) :]
+            shown = process.cmdline()
         except psutil.Error:
             return None
-        return process if shown == self.command else None
+        return process if _ends_with(shown, self.command) else None
 
     def save(self, folder: Path) -> None:
         """Write the record atomically."""
         write_json(record_path(folder, self.name), asdict(self))
+
+
+def _ends_with(shown: Sequence[str], command: Sequence[str]) -> bool:
+    # A forked worker's line is shorter than the forker's, and filled up with empty parts.
+    parts = [part for part in command if part]
+    return [part for part in shown if part][-len(parts) :] == parts
 
 
 def system_environment() -> dict[str, str]:
@@ -139,15 +146,33 @@ class Launch:
     folder: Path | None = None
 
 
+class Process(Protocol):
+    """What `subprocess.Popen` and `ForkedProcess` have in common."""
+
+    @property
+    def pid(self) -> int:
+        """The process id, also after the end."""
+
+    def poll(self) -> int | None:
+        """Return None while it runs; a negative number is the signal that ended it."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises `subprocess.TimeoutExpired`."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal, unless it has ended."""
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless it has ended."""
+
+
 class Child:
     """A process that this process started."""
 
-    def __init__(
-        self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path
-    ) -> None:
+    def __init__(self, launch: Launch, process: Process, record: Record, data: Path) -> None:
         self.launch = launch
         self.record = record
-        self._popen = popen
+        self._process = process
         self._data = data
         self._asked = False
 
@@ -158,21 +183,21 @@ class Child:
 
     def exit_code(self) -> int | None:
         """None while it runs; negative if a signal ended it."""
-        return self._popen.poll()
+        return self._process.poll()
 
     def wait(self, timeout_seconds: float) -> int:
         """Wait for the end; kill the child when time is up."""
         try:
-            return self._popen.wait(timeout_seconds)
+            return self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
-            return self._popen.wait()
+            self._process.kill()
+            return self._process.wait()
 
     def ask(self) -> None:
         """Send the stop signal once, without waiting; a second one may be harsher."""
         if self.exit_code() is None and not self._asked:
             self._asked = True
-            self._popen.send_signal(self.launch.stop_signal)
+            self._process.send_signal(self.launch.stop_signal)
 
     def kill(self) -> None:
         """Kill -9 the child with its descendants, and delete its record."""
@@ -182,12 +207,12 @@ class Child:
                 if self.exit_code() is None
                 else []
             )
-            self._popen.kill()
+            self._process.kill()
             for child in below:
                 with suppress(psutil.Error):
                     child.kill()
             wait_ended(below, KILL_PATIENCE_SECONDS)
-        self._popen.wait()
+        self._process.wait()
         record_path(self._data, self.record.name).unlink(missing_ok=True)
 
     def end(self, patience_seconds: float) -> None:
@@ -195,19 +220,20 @@ class Child:
         if self.exit_code() is None:
             self.ask()
             with suppress(subprocess.TimeoutExpired):
-                self._popen.wait(patience_seconds)
+                self._process.wait(patience_seconds)
         self.kill()
 
 
-def start_child(data: Path, launch: Launch) -> Child:
-    """Start a process in a session of its own, tied to this process, with a record."""
-    return _STARTER.submit(_start, data, launch).result()
+def start_child(data: Path, launch: Launch, files_passed: Sequence[int] = ()) -> Child:
+    """Start a process in a session of its own, tied to this process, with a record.
+
+    It inherits the file descriptors `files_passed`.
+    """
+    return _STARTER.submit(_start, data, launch, files_passed).result()
 
 
-def _start(data: Path, launch: Launch) -> Child:
-    launch.log.parent.mkdir(parents=True, exist_ok=True)
-    if launch.log.exists() and launch.log.stat().st_size > LOG_KEPT_BYTES:
-        launch.log.replace(launch.log.with_suffix(".1.log"))
+def _start(data: Path, launch: Launch, files_passed: Sequence[int]) -> Child:
+    prepare_log(launch.log)
     with launch.log.open("ab") as log:
         popen = subprocess.Popen(
             tied_to_parent(launch),
@@ -220,21 +246,38 @@ def _start(data: Path, launch: Launch) -> Child:
             # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody
             # at once
             start_new_session=True,
+            pass_fds=files_passed,
         )
+    return recorded(data, launch, popen)
+
+
+def prepare_log(log: Path) -> None:
+    """Make the folder of a log, and put one aside that has become large."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
+        log.replace(log.with_suffix(".1.log"))
+
+
+def recorded(data: Path, launch: Launch, process: Process) -> Child:
+    """Store the record of a process that was just started."""
+    try:
+        started = psutil.Process(process.pid).create_time()
+    except psutil.NoSuchProcess:
+        started = time.time()  # it has ended already, and is reaped
     record = Record(
         launch.name,
-        popen.pid,
-        psutil.Process(popen.pid).create_time(),
+        process.pid,
+        started,
         launch.command,
         int(launch.stop_signal),
     )
     try:
         record.save(data)
     except OSError:  # a full disk: no later command would know of this process
-        popen.kill()
-        popen.wait()
+        process.kill()
+        process.wait()
         raise
-    return Child(launch, popen, record, data)
+    return Child(launch, process, record, data)
 
 
 def tied_to_parent(launch: Launch) -> list[str]:

@@ -32,6 +32,7 @@ from shared.stack.choice import (
     commands_mode,
 )
 from shared.stack.folder import STATE, DataFolder
+from shared.stack.forking import SUPPORTED, Forker
 from shared.stack.kafka import KafkaServer
 from shared.stack.kafka_logins import client_files
 from shared.stack.ports import HOST, Ports
@@ -46,7 +47,14 @@ from shared.stack.process import (
 )
 from shared.stack.provisions import Provisions
 from shared.stack.tending import Part, ServerPart
-from shared.stack.workers import WEB_CONSOLE, Worker, parse_numbers, replicas_of, wait_until_ready
+from shared.stack.workers import (
+    WEB_CONSOLE,
+    Worker,
+    module_of,
+    parse_numbers,
+    replicas_of,
+    wait_until_ready,
+)
 
 WORKER_STATE = ("name", "service", "replica", "pid", "port", "restarts", "reason")
 STEP_TIMEOUT_SECONDS = 300.0
@@ -92,6 +100,8 @@ class Stack:
         self._phase = "new"
         self._untold = ""
         self.workers: list[Worker] = []
+        modules = [module_of(service) for service, count in self._replicas.items() if count]
+        self._forker = Forker(self.data, modules) if SUPPORTED and len(modules) > 1 else None
 
     kafka: Broker
     postgres: Database
@@ -132,13 +142,7 @@ class Stack:
         self._phase = "starting"
         try:
             self._launch_servers()
-            known = Provisions(self.data)
-            if known.are_current or not self._provision:
-                # Each waits for its servers, so their imports need not wait.
-                self._launch_workers()
-            self._start_servers(known)
-            if not self.workers:
-                self._launch_workers()
+            self._start_servers(Provisions(self.data))
             self._wait_for_workers()
             self._tell("ready")
         except BaseException as error:
@@ -189,6 +193,8 @@ class Stack:
                 worker.ask_to_stop()
             for worker in self.workers:
                 worker.stop()
+            if self._forker is not None:
+                self._forker.stop()
             with ThreadPoolExecutor(max_workers=2) as threads:
                 for stopped in [threads.submit(server.stop) for _, server in self._servers()]:
                     stopped.result()
@@ -217,6 +223,8 @@ class Stack:
             self._say(OPEN_NOTICE)
         for label, name in (("PostgreSQL", "postgres"), ("Kafka", "kafka")):
             self._say(f"{label}: {self._choices[name].kind} ({self._choices[name].why})")
+        if self._forker is not None:
+            self._forker.launch()
         self.kafka.launch()  # the slow one boots while the database starts and migrates
         self.postgres.launch()
 
@@ -235,6 +243,8 @@ class Stack:
                 "upgrade",
             )
         self._add_admin()
+        if not needed:
+            self._launch_workers()  # they wait for Kafka
         self.kafka.start()
         self._say(f"Kafka works ({time.monotonic() - began:.1f} s): {self.kafka_address}")
         if needed:
@@ -246,6 +256,7 @@ class Stack:
                 "--acl" if self.kafka.has_our_users else "",
             )
             known.store()
+            self._launch_workers()
         self._tend_servers()
         self._tell("starting")
 
@@ -294,6 +305,7 @@ class Stack:
                     self._ports,
                     {**self.environment, **self.kafka.access(service).environment()},
                     self._say,
+                    self._forker,
                     self._settings.live_limit_seconds,
                 )
                 self.workers.append(worker)

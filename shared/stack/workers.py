@@ -11,6 +11,7 @@ from shared.broker.security import SETTINGS_OF_KAFKA
 from shared.errors import Refused, Unavailable
 from shared.logins import address_of
 from shared.settings import Settings
+from shared.stack.forking import Forker
 from shared.stack.liveness import http_answer
 from shared.stack.ports import HOST, Ports
 from shared.stack.process import Child, Launch, python_environment, start_child, tail
@@ -86,6 +87,7 @@ class Worker(Part):
         ports: Ports,
         environment: Mapping[str, str],
         say: Callable[[str], None],
+        forker: Forker | None = None,
         live_limit_seconds: float = LIVE_LIMIT_SECONDS,
     ) -> None:
         name = f"{service}-{replica}"
@@ -96,6 +98,7 @@ class Worker(Part):
         self._data = data
         self._ports = ports
         self._environment = environment
+        self._forker = forker
         self._child: Child | None = None
 
     @property
@@ -128,7 +131,10 @@ class Worker(Part):
             # safe by the protocol, and a worker that hangs cannot outlive the stack
             death_signal=signal.SIGKILL,
         )
-        self._child = start_child(self._data, launch)
+        if self._forker is not None:
+            self._child = self._forker.start(launch)
+        else:
+            self._child = start_child(self._data, launch)
         self.began()
 
     def kill(self) -> None:

@@ -99,6 +99,28 @@ COMMANDS = {
         "from_date": "2026-01-01",
     },
     "set-country-grouping": COMPANY | {"client_country": "US", "group_by": ["engagement.supplier"]},
+    "create-drafts": COMPANY | {"cut_off_date": "2026-03-31", "options": ["US staffing"]},
+    "remove-draft-line": COMPANY | {"draft": "D-000001", "line_no": 2},
+    "cancel-draft": COMPANY | {"draft": "D-000001"},
+    "regenerate-draft": COMPANY | {"draft": "D-000001"},
+    "combine-drafts": COMPANY | {"drafts": ["D-000001", "D-000002"]},
+    "finalize-drafts": COMPANY
+    | {"drafts": [{"draft": "D-000001", "version": 2}], "invoice_date": "2026-03-31"},
+    "set-workflow": {
+        "name": "two steps",
+        "steps": [
+            {"step": "head", "order": "after", "approvers": ["field:department_head"]},
+            {
+                "step": "controller",
+                "order": "after",
+                "approvers": ["role:controller", "person:ann"],
+                "mandatory": 1,
+                "at_least": [{"amount": "10000.00", "currency": "USD"}],
+                "departments": ["Sales"],
+            },
+        ],
+        "forbids": [{"status": "pending_finalization", "action": "edit"}],
+    },
     "explain-option": {"pay_line_id": 17},
     "add-charge": COMPANY
     | {

@@ -136,6 +136,7 @@ PERSONAL: dict[str, Personal] = {
     "footer": Personal(CLIENT, "last lines of the pages", "until it is changed", STAYS),
     "customer": Personal(CLIENT, "id of the debtor in the accounting system", BOOKS, STAYS),
     "actor": Personal(STAFF, "who sent a command", HISTORY, STAYS),
+    "created_by": Personal(STAFF, "who made a draft", HISTORY, STAYS),
     "closed_by": Personal(STAFF, "who closed a dead letter", HISTORY, STAYS),
     "reason": Personal(STAFF, "why, in the words of an operator", HISTORY, STAYS),
     "credit_reason": Personal(STAFF, "why, as a credit note prints it", BOOKS, STAYS),
@@ -145,6 +146,10 @@ PERSONAL: dict[str, Personal] = {
     "disabled_by": Personal(STAFF, "who disabled a key", HISTORY, STAYS),
     "disabled_reason": Personal(STAFF, "why a key was disabled", HISTORY, STAYS),
     "client": Personal(STAFF, "host of the sender of a command", HISTORY, STAYS),
+    "approvers": Personal(STAFF, "who approves in a step of a workflow", HISTORY, STAYS),
+    "given": Personal(STAFF, "approver of a step as its workflow names him", HISTORY, STAYS),
+    "planned": Personal(STAFF, "approver of a step of a draft", HISTORY, STAYS),
+    "who": Personal(STAFF, "approver of a step of a draft, as it is now", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
 OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
@@ -155,7 +160,8 @@ OF_PLACES: dict[str, tuple[frozenset[str], Personal]] = {
 }
 """Places where a field is of another person than elsewhere."""
 NOT_PERSONAL_TEXT = """
-    about adjusts approval_level assignment_id attach audience batch_id billed_in_batch
+    about action adjusts allowance_terms approval_level assignment_id attach audience batch_id
+    billed_in_batch draft drafts made_by made_by_id option_name options
     billing_companies billing_company billto_node body_sha256 capabilities cause charge_id
     check_id check_message check_outcome circuit_message client_reference code command command_id
     company_ids content_hash corrects_invoice corrects_number cost_center country credit_note
@@ -176,6 +182,7 @@ NOT_PERSONAL_TEXT = """
     unit value_sha256 variant warning what worker
     bill_to billing_filter billing_types client_country department engagement_id group group_by
     location request_types supplier_id workflow
+    departments forbids locations step
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

@@ -2,7 +2,7 @@
 
 import json
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -84,8 +84,15 @@ async def programme(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> Programme:
     """E1 and E3 of the supplier S1 with cost code A, E2 of S2 without a cost code."""
+    return await start_programme(Programme(engine_of, unit_of_work_for), configure)
+
+
+P = TypeVar("P", bound=Programme)
+
+
+async def start_programme(found: P, configure: Configure) -> P:
+    """Send what the programme knows at its start: a company, a client, three engagements."""
     configure(today=date(2026, 3, 31))
-    found = Programme(engine_of, unit_of_work_for)
     await found.tell("set-billing-company")
     await found.send("billto-changed", node())
     await found.send("requirement-changed", requirement())
@@ -319,3 +326,29 @@ async def test_what_an_option_cannot_be_is_refused(
     answer = await programme.tell("set-invoice-option", name="US staffing", **US | fields)
     assert (answer["outcome"], answer["code"]) == ("refused", code)
     assert await programme.rows("SELECT name FROM invoicer.invoice_option") == []
+
+
+async def test_a_batch_may_take_some_options_and_leave_credits(programme: Programme) -> None:
+    """What other options take, and credits, stay open with their reasons (msp.md 6)."""
+    await programme.option("US", billing_types=["time", "adjustment"])
+    await programme.option("UK", client_country="GB")
+    await programme.items(*ONE_PO)
+    unknown = await programme.tell(
+        "generate-batch", cut_off_date="2026-03-31", options=["US", "FR"]
+    )
+    assert (unknown["code"], unknown["details"]["ids"]) == ("unknown_option", ["FR"])
+    other = await programme.bill(options=["UK"])
+    assert other["details"]["left_out"] == {"option_not_chosen": 3}
+    preview = await programme.tell("preview-batch", cut_off_date="2026-03-31", options=["US"])
+    answer = await programme.bill(options=["US"], digest=preview["details"]["digest"])
+    assert answer["details"]["lines"] == len(ONE_PO)
+    await programme.send(
+        "timesheet-approved",
+        timesheet("T-E1", revision=2, engagement_id="E1", worker_id="W-E1",
+                  entries=[entry("1", "2026-03-04", po_number="PO-1")]),
+    )  # fmt: skip
+    kept = await programme.bill(options=["US"], exclude_credits=True)
+    assert (kept["details"]["documents"], kept["details"]["left_out"]) == (
+        0, {"credit_left_out": 1},
+    )  # fmt: skip
+    assert (await programme.bill(options=["US"]))["details"]["lines"] == 1

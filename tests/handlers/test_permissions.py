@@ -19,7 +19,8 @@ MAY: Mapping[str, str] = {
     "approver": "",
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders"
-    " record-payment apply-payment unapply-payment reverse-payment apply-credit open-dispute",
+    " record-payment apply-payment unapply-payment reverse-payment apply-credit create-drafts"
+    " remove-draft-line cancel-draft regenerate-draft combine-drafts open-dispute",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
@@ -28,7 +29,8 @@ MAY: Mapping[str, str] = {
     " resync-delivery adopt-delivery mark-posted send-batch send-invoice decide-mail"
     " record-bounces record-payment apply-payment unapply-payment reverse-payment apply-credit"
     " record-refund set-reminders hold-reminders send-reminder set-invoice-option"
-    " set-country-grouping open-dispute resolve-dispute",
+    " set-country-grouping set-workflow create-drafts remove-draft-line cancel-draft"
+    " regenerate-draft combine-drafts finalize-drafts open-dispute resolve-dispute",
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"

@@ -15,6 +15,7 @@ from shared.errors import Unavailable
 from shared.events.realizations import PayLinesRealized
 from tests.builders import WEEK, product_line, realization, realization_line, record, time_key
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
+from tests.drafted import draft_of
 from tests.fault_injection import InvoiceLine, RowInserter
 from tests.handlers.settled import Invoicer, invoicer
 
@@ -162,10 +163,8 @@ async def test_withheld_withdraws_and_a_later_realization_brings_back(harness: I
 async def test_a_draft_loses_its_line(harness: Invoicer) -> None:
     """What is on a draft is replaced like what is open."""
     await harness.consume(realization("T-1", 1, realization_line("40")))
-    await harness.rows(
-        "WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line"
-        " SELECT pay_line_id, billing_company FROM d"
-    )
+    await harness.rows(draft_of("SELECT * FROM invoicer.pay_line WHERE document_id = 'T-1'"))
+    await harness.rows("DELETE FROM invoicer.open_line")
     await harness.consume(realization("T-1", 2, realization_line("38")))
     assert [place for *_, place in await harness.places()] == ["replaced", "open"]
 

@@ -65,6 +65,18 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         (code, "error", "line", {"counts": {code: CountedIds(2, ("17", "18"))}})
         for code in ("option_does_not_fit", "no_invoice_option", "not_visible")
     ),
+    (
+        "step_without_approver",
+        "warning",
+        "billing_company",
+        {"counts": {"step_without_approver": CountedIds(1, ("W, two (role:controller)",))}},
+    ),
+    (
+        "approver_field_empty",
+        "warning",
+        "line",
+        {"counts": {"approver_field_empty": CountedIds(1, ("E-1 (manager)",))}},
+    ),
     ("seller_details_missing", "warning", "billing_company", {"company": BillingCompany("acme")}),
     (
         "number_outgrows_width",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.invoicer.invoices.rules.status import require_allowed
+from services.invoicer.drafts.rules.invoicing_status import require_allowed
 from services.invoicer.payments.rules.applying import (
     PayableDocument,
     amount_to_apply,
@@ -94,8 +94,8 @@ def test_msp_8_negative_lines_share_with_their_sign() -> None:
 def test_msp_8_a_draft_takes_no_payment() -> None:
     """msp 8: apply to a draft is refused: Pending Finalization allows finalize, edit, cancel."""
     with pytest.raises(Refused, match="Pending Finalization allows finalize, edit, cancel"):
-        require_payable(document(INV_1, status="Pending Finalization"), PAYER, "USD")
-    require_allowed("INV-1", "Processed", "apply a payment")
+        require_payable(document(INV_1, status="pending_finalization"), PAYER, "USD")
+    require_allowed("INV-1", "processed", "apply_payment")
 
 
 @pytest.mark.parametrize(

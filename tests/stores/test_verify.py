@@ -193,7 +193,8 @@ FAULTS = {
         {"one_place", "conservation"},
     ),
     "a place without a pay line": (
-        "INSERT INTO invoicer.draft_line VALUES (999999, 'acme-us')",
+        "INSERT INTO invoicer.draft_line SELECT 999999, billing_company, draft_id, 2, false,"
+        " billto_node, 3, '', 0, 0 FROM invoicer.draft_line",
         {"one_place"},
     ),
     "quantity off, money right": (

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import functools
 import json
 import os
 import re
@@ -203,17 +202,6 @@ def check_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         assert b"Permission denied" in refused.stderr
 
 
-def check_environment(scheduler: int, data: Path) -> None:
-    """A worker is told of its own user of Kafka, by the path of its password's file, and of no
-    other."""
-    environment = psutil.Process(scheduler).environ()
-    assert environment["BACKOFFICE_KAFKA_USER"] == "scheduler"
-    files = [value for value in environment.values() if "passwords/kafka" in value]
-    assert files == [str(data / logins.PASSFILES / "kafka" / "scheduler")]
-    shown = "\n".join(environment.values())
-    assert not [secret for secret in passwords(data) if secret in shown]
-
-
 def test_what_was_written_survives_a_restart_and_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,66 +248,6 @@ def test_what_was_written_survives_a_restart_and_a_crash(
             "SELECT setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')",
         ) == ["on", "on"]
     assert processes_of(tmp_path / "data") == []
-
-
-def test_a_worker_that_was_not_asked_to_stop_is_restarted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """kill -9, SIGTERM from outside, and SIGSTOP, after which it does not answer for the stated
-    time: each time it is restarted on the same port, counted, and `status` says why.
-
-    `up` means that every worker reports progress. A worker has its settings and no other variable,
-    and its login is no superuser.
-    """
-    monkeypatch.setenv("BACKOFFICE_TICK_SECONDS", "14")
-    monkeypatch.setenv("BACKOFFICE_CANARY", "canary")
-    monkeypatch.setenv("CANARY", "canary")
-    monkeypatch.setenv("BACKOFFICE_LIVE_LIMIT_SECONDS", "3")
-    with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
-        (worker,) = stack.workers
-        first, port = worker.pid, worker.port
-        assert first is not None
-        environment = psutil.Process(first).environ()
-        assert "CANARY" not in environment and "BACKOFFICE_CANARY" not in environment
-        assert environment["BACKOFFICE_TICK_SECONDS"] == "14"
-        users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE '%{}%'"
-        assert sql(plain_dsn(stack.postgres.admin_url), users.format("scheduler")) == ["scheduler"]
-        assert worker.is_ready()
-        check_environment(first, stack.data)
-        os.kill(first, signal.SIGKILL)
-        assert within_patience(lambda: worker.pid not in (None, first) and worker.is_ready())
-        (seen,) = status(tmp_path / "data")["workers"]
-        assert (seen["restarts"], seen["port"], seen["alive"], seen["ready"]) == (
-            1,
-            port,
-            True,
-            True,
-        )
-        assert "was killed by signal 9 at" in seen["reason"]
-        for number, reason in (
-            (signal.SIGTERM, "ended with exit 0 at"),
-            (signal.SIGSTOP, "did not answer for"),
-        ):
-            before = worker.pid
-            assert before is not None
-            os.kill(before, number)
-            assert within_patience(
-                functools.partial(lambda pid: worker.pid not in (None, pid), before)
-            ), f"signal {number}: the worker stays down"
-            assert within_patience(worker.is_ready)
-            (seen,) = status(tmp_path / "data")["workers"]
-            assert (seen["ready"], reason in seen["reason"]) == (True, True), seen
-        assert seen["restarts"] == 3
-    assert processes_of(tmp_path / "data") == []
-    # The next start knows schemas and topics, and the worker waits for servers that boot beside it.
-    said: list[str] = []
-    with running_stack(tmp_path / "data", {"scheduler": 1}, say=said.append) as stack:
-        assert not [line for line in said if line.startswith(("migrate", "topics", "preparing"))]
-        (worker,) = stack.workers
-        assert (worker.is_ready(), worker.restarts) == (True, 0)
-        assert (
-            sys.platform != "linux" or ".aot" in Path(f"/proc/{stack.kafka.pid}/maps").read_text()
-        )
 
 
 def test_a_server_that_ends_or_hangs_is_restarted(

@@ -29,6 +29,8 @@ MODULES = {
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),
     "invoice_options": ("options", "grouping"),
+    "workflows": ("workflows",),
+    "drafts": ("drafts",),
     "importing": ("import",),
     "documents": ("documents", "publish", "republish"),
     "lines": ("pay-lines", "health-check"),

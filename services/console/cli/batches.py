@@ -26,10 +26,12 @@ from services.console.cli.options import (
     Company,
     CutOff,
     Documents,
+    ExcludeCredits,
     Excluded,
     Groups,
     Limit,
     MissingTimesheets,
+    Options,
     Workers,
     option,
     parsed,
@@ -72,6 +74,8 @@ def preview(
     missing_timesheets: MissingTimesheets = None,
     document: Documents = None,
     worker: Workers = None,
+    invoice_option: Options = None,
+    exclude_credits: ExcludeCredits = False,
 ) -> None:
     """Show what `batch generate` would do now, and store it with a digest for `batch generate
     --digest`.
@@ -86,6 +90,8 @@ def preview(
         missing_timesheets=missing_timesheets,
         documents=document or (),
         workers=worker or (),
+        options=invoice_option or (),
+        exclude_credits=exclude_credits,
     )
 
 
@@ -108,6 +114,8 @@ def generate(
     missing_timesheets: MissingTimesheets = None,
     document: Documents = None,
     worker: Workers = None,
+    invoice_option: Options = None,
+    exclude_credits: ExcludeCredits = False,
 ) -> None:
     """Build, number and close the documents of all lines that are due up to the cut-off."""
     run.send(
@@ -123,6 +131,8 @@ def generate(
         missing_timesheets=missing_timesheets,
         documents=document or (),
         workers=worker or (),
+        options=invoice_option or (),
+        exclude_credits=exclude_credits,
     )
 
 

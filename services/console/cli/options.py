@@ -166,6 +166,17 @@ Documents = Annotated[
         metavar="ID",
     ),
 ]
+Options = Annotated[
+    list[str] | None,
+    option(
+        "Only what this invoice option takes; the rest stays open; may be repeated.",
+        "--option",
+        metavar="NAME",
+    ),
+]
+ExcludeCredits = Annotated[
+    bool, typer.Option("--exclude-credits", help="Leave credits for a later batch.")
+]
 Workers = Annotated[
     list[str] | None,
     option(

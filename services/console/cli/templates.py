@@ -20,6 +20,7 @@ NAMES = (
     "charges",
     "assignments",
     "payments",
+    "workflow",
 )
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
@@ -45,6 +46,7 @@ def template(
     from services.console.importing.placements import PLACEMENT_COLUMNS
     from services.console.importing.rates import BILL_RATES, TAX_RATES
     from services.console.importing.terms import TERMS
+    from services.console.importing.workflows import STEPS
 
     files = {
         "catalog": CATALOG,
@@ -57,6 +59,7 @@ def template(
         "charges": CHARGES,
         "assignments": ASSIGNMENTS,
         "payments": PAYMENTS,
+        "workflow": STEPS,
     }
     if name not in files:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")

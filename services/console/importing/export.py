@@ -20,7 +20,7 @@ from services.console.importing.command_lines import Columns
 from services.console.importing.opening import LINES, NUMBERS
 from services.console.importing.opening_columns import OPENING_LINES, OPENING_NUMBERS
 from services.console.importing.rates import BILL_RATES
-from services.console.queries import companies, debtors, export, invoice_options
+from services.console.queries import companies, debtors, export, invoice_options, workflows
 from services.console.queries.amounts import with_money
 from services.console.queries.closed_documents import logo_of
 from services.console.queries.snapshot import ReadConnection
@@ -137,7 +137,9 @@ async def _settings(connection: ReadConnection, new_command: NewCommand) -> list
 
 
 async def _options(connection: ReadConnection, new_command: NewCommand) -> list[AnyCommand]:
-    """The commands that set invoice options, version by version, and lists of client countries."""
+    """The commands that set workflows as they are now, invoice options, version by version, and
+    lists of client countries.
+    """
     names = (
         "billing_company", "name", "client_country", "bill_to", "location", "request_types",
         "billing_types", "max_lines", "group_by", "active",
@@ -153,7 +155,12 @@ async def _options(connection: ReadConnection, new_command: NewCommand) -> list[
         for row in await invoice_options.invoice_options(connection)
     ]
     lists = await invoice_options.country_grouping(connection)
-    return [*options, *(new_command("set-country-grouping", **row) for row in lists)]
+    steps = [
+        new_command("set-workflow", **{name: row[name] for name in ("name", "steps", "forbids")})
+        for row in await workflows.workflows(connection)
+        if row["newest"]
+    ]
+    return [*steps, *options, *(new_command("set-country-grouping", **row) for row in lists)]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from services.console.web import (
     commands,
     credits,
     downloads,
+    edit,
     generate,
     inbox,
     invoices,
@@ -42,7 +43,7 @@ from shared.settings import OPEN, settings
 
 SCREENS: tuple[Any, ...] = (batches, generate, invoices, pay_lines, inbox, monitoring)
 """The screens of the navigation, in its order; each is a module with `SCREEN` and `router`."""
-OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits, why)
+OTHERS: tuple[Any, ...] = (signing_in, search, commands, downloads, credits, why, edit)
 NOT_FOUND_CODES = ("unknown_", "ambiguous_")
 FORBIDDEN_CODES = ("no_role", "other_billing_company", "not_permitted", "form_expired")
 

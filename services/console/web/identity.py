@@ -56,6 +56,11 @@ class Identity:
             for role, company in self.grants
         )
 
+    def may_somewhere(self, command: str) -> bool:
+        """Whether a command of this name would pass for at least one billing company."""
+        permission = permission_of(MODELS[command])
+        return self.grants is None or any(role in permission.roles for role, _ in self.grants)
+
     def who_may(self, command: str) -> str:
         """The roles that may send a command, for people to read."""
         return " or ".join(permission_of(MODELS[command]).roles)

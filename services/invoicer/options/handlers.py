@@ -46,6 +46,8 @@ async def on_set_invoice_option(connection: AsyncConnection, command: SetInvoice
         group_by=command.group_by,
         is_default=command.default,
         active=command.active,
+        workflow=command.workflow,
+        needs_transfer=command.needs_transfer,
     )
     before = _in_force(versions, first_day)
     await store.save_option(connection, company, OptionVersion(first_day, option))

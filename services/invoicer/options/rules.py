@@ -52,6 +52,8 @@ class InvoiceOption:
     group_by: tuple[str, ...] | None = None
     is_default: bool = False
     active: bool = True
+    workflow: str = ""
+    needs_transfer: bool = False
 
     def misfits(self, item: "Item") -> list[str]:
         """Return what of an item the option does not take, in words; nothing if it fits."""
@@ -67,6 +69,11 @@ class InvoiceOption:
         return found
 
     @property
+    def closes_at_once(self) -> bool:
+        """Whether a batch closes its documents at once: they need no transfer and no approval."""
+        return not (self.workflow or self.needs_transfer)
+
+    @property
     def values(self) -> dict[str, Any]:
         """The definition by field, without the name, with JSON values."""
         return {
@@ -80,6 +87,8 @@ class InvoiceOption:
             "group_by": None if self.group_by is None else list(self.group_by),
             "default": self.is_default,
             "active": self.active,
+            "workflow": self.workflow,
+            "needs_transfer": self.needs_transfer,
         }
 
 

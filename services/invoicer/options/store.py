@@ -11,7 +11,7 @@ from shared.database import rows, run
 
 _OPTION = (
     "name, client_country, location, request_types, currency, bill_to, billing_types, max_lines,"
-    " group_by, is_default, active"
+    " group_by, is_default, active, workflow, needs_transfer"
 )
 """The columns of an option, in the order of the fields of `InvoiceOption`."""
 
@@ -60,16 +60,19 @@ async def save_option(
     query = """
         INSERT INTO invoicer.invoice_option
           (billing_company, name, from_date, client_country, location, request_types, currency,
-           bill_to, billing_types, max_lines, group_by, is_default, active)
+           bill_to, billing_types, max_lines, group_by, is_default, active, workflow,
+           needs_transfer)
         VALUES (:company, :name, :from_date, :country, :location,
           CAST(:request_types AS text[]), :currency, :bill_to, CAST(:billing_types AS text[]),
-          :max_lines, CAST(:group_by AS text[]), :is_default, :active)
+          :max_lines, CAST(:group_by AS text[]), :is_default, :active, :workflow,
+          :needs_transfer)
         ON CONFLICT (billing_company, name, from_date) DO UPDATE SET
           client_country = excluded.client_country, location = excluded.location,
           request_types = excluded.request_types, currency = excluded.currency,
           bill_to = excluded.bill_to, billing_types = excluded.billing_types,
           max_lines = excluded.max_lines, group_by = excluded.group_by,
-          is_default = excluded.is_default, active = excluded.active"""
+          is_default = excluded.is_default, active = excluded.active,
+          workflow = excluded.workflow, needs_transfer = excluded.needs_transfer"""
     await run(
         connection,
         query,
@@ -86,6 +89,8 @@ async def save_option(
         group_by=None if option.group_by is None else list(option.group_by),
         is_default=option.is_default,
         active=option.active,
+        workflow=option.workflow,
+        needs_transfer=option.needs_transfer,
     )
 
 

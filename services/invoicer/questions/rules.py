@@ -21,6 +21,8 @@ WORDS: Mapping[str, str] = {
     reasons.OPTION_DOES_NOT_FIT: "their engagement names an option that does not take them",
     reasons.NO_INVOICE_OPTION: "no default invoice option takes them",
     reasons.NOT_VISIBLE: "their billing filter hides them from the party of their option",
+    reasons.OPTION_NOT_CHOSEN: "the batch is limited to other invoice options",
+    reasons.CREDIT_LEFT_OUT: "the batch leaves credits out",
     reasons.DOCUMENT_NOT_CHOSEN: "the batch is limited to other documents",
     reasons.NO_TAX_RATE: "their tax code has no rate",
     reasons.ZERO_TOTAL: "they come to zero with the other lines of their document",

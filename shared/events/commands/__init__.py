@@ -36,6 +36,15 @@ from shared.events.commands.dead_letters import (
     SkipRecords,
 )
 from shared.events.commands.disputes import OpenDispute, ResolveDispute
+from shared.events.commands.drafts import (
+    CancelDraft,
+    CombineDrafts,
+    CreateDrafts,
+    DraftVersion,
+    FinalizeDrafts,
+    RegenerateDraft,
+    RemoveDraftLine,
+)
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -99,6 +108,7 @@ from shared.events.commands.settings import (
     SetTimeGroup,
     TaxRateFrom,
 )
+from shared.events.commands.workflows import SetWorkflow
 
 AnyCommand = (
     SetBillingCompany
@@ -119,12 +129,19 @@ AnyCommand = (
     | SetDebtorTerms
     | SetInvoiceOption
     | SetCountryGrouping
+    | SetWorkflow
     | HealthCheck
     | ListBatchGroups
     | PreviewBatch
     | GenerateBatch
     | WhatIf
     | RetryParked
+    | CreateDrafts
+    | RemoveDraftLine
+    | CancelDraft
+    | RegenerateDraft
+    | CombineDrafts
+    | FinalizeDrafts
     | CreditInvoice
     | LoadOpeningDocuments
     | SetOpeningNumber

@@ -28,10 +28,11 @@ class HealthCheck(InvoicerCommand):
 
 
 class FilteredBatchCommand(InvoicerCommand):
-    """A command that may bill some groups, documents or workers only and exclude debtors.
+    """A command that may bill some groups, options, documents or workers only and exclude debtors.
 
     What is left out stays open. `documents` and `workers` choose the lines of timesheets (or other
     documents) by their ids and by worker: a line of either is in.
+    `options`: the invoice options whose lines are in; `exclude_credits`: credits stay open.
     The group `none` is the debtors without a time group. `missing_timesheets` overrides each
     debtor's own rule and needs a reason.
     """
@@ -41,6 +42,10 @@ class FilteredBatchCommand(InvoicerCommand):
     missing_timesheets: MissingTimesheets | None = None
     documents: Annotated[tuple[Identifier, ...], Field(strict=False, max_length=10_000)] = ()
     workers: Annotated[tuple[Identifier, ...], Field(strict=False, max_length=10_000)] = ()
+    options: Annotated[
+        tuple[Identifier, ...], Field(strict=False, max_length=1_000, exclude_if=absent)
+    ] = ()
+    exclude_credits: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
 
     @model_validator(mode="after")
     def _reasoned(self) -> "FilteredBatchCommand":

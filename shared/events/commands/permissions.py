@@ -47,6 +47,13 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.RetryDocument: Permission(_CLERK, "looked-up"),
     commands.RecordDownload: Permission(_CLERK),
     commands.AddCharge: Permission(_CLERK, "looked-up"),
+    # drafts
+    commands.CreateDrafts: Permission(_CLERK),
+    commands.RemoveDraftLine: Permission(_CLERK),
+    commands.CancelDraft: Permission(_CLERK),
+    commands.RegenerateDraft: Permission(_CLERK),
+    commands.CombineDrafts: Permission(_CLERK),
+    commands.FinalizeDrafts: Permission(_MANAGER),
     # money received; to pay it back takes a manager, as a credit does
     commands.RecordPayment: Permission(_CLERK),
     commands.ApplyPayment: Permission(_CLERK),
@@ -62,6 +69,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.SetDebtorTerms: Permission(_MANAGER),
     commands.SetInvoiceOption: Permission(_MANAGER),
     commands.SetCountryGrouping: Permission(_MANAGER),
+    commands.SetWorkflow: Permission(_MANAGER, "all"),
     commands.SetAssignment: Permission(_MANAGER, "looked-up"),
     commands.EndAssignment: Permission(_MANAGER, "looked-up"),
     commands.ConfirmAssignment: Permission(_MANAGER, "looked-up"),

@@ -82,6 +82,8 @@ CREATE TABLE invoicer.invoice_option (
   group_by text[],
   is_default boolean NOT NULL,
   active boolean NOT NULL,
+  workflow text NOT NULL DEFAULT '',     -- how its drafts are approved; empty: not at all
+  needs_transfer boolean NOT NULL DEFAULT false,  -- the client's system confirms its items first
   PRIMARY KEY (billing_company, name, from_date));
 CREATE TABLE invoicer.country_grouping (
   billing_company text NOT NULL,
@@ -189,9 +191,20 @@ CREATE TABLE invoicer.open_line (
   billto_node text NOT NULL,
   correction boolean NOT NULL,
   PRIMARY KEY (billing_company, pay_line_id));
+-- A line of a draft has what its line of the document will have, and `correction` for the day on
+-- which it may be open again.
 CREATE TABLE invoicer.draft_line (
   pay_line_id bigint PRIMARY KEY,
-  billing_company text NOT NULL);
+  billing_company text NOT NULL,
+  draft_id bigint NOT NULL,
+  line_no integer NOT NULL,
+  correction boolean NOT NULL,
+  billto_node text NOT NULL,
+  billto_level smallint NOT NULL,
+  tax_code text NOT NULL,
+  tax_rate numeric(9,4) NOT NULL,
+  tax_amount numeric(20,4) NOT NULL,
+  allowance_amount numeric(20,4) NOT NULL DEFAULT 0);
 CREATE TABLE invoicer.replaced_line (
   pay_line_id bigint PRIMARY KEY,
   replaced_by_realization integer NOT NULL,
@@ -271,7 +284,7 @@ CREATE TABLE invoicer.batch (
   reason text NOT NULL,
   generated_at timestamptz NOT NULL,
   closed_on date NOT NULL DEFAULT CURRENT_DATE,         -- the day at the billing company
-  chosen jsonb);                       -- the documents and workers that the batch is limited to
+  chosen jsonb);                       -- the documents, workers, options ... it is limited to
 CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 
 -- The debtors that a batch left out because something is wrong with them, and why.

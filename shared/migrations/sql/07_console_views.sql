@@ -199,6 +199,7 @@ CREATE VIEW invoicer.console_time_group AS
 CREATE VIEW invoicer.console_invoice_option AS
   SELECT v.billing_company, v.name, v.from_date, v.client_country, v.location, v.request_types,
          v.currency, v.bill_to, v.billing_types, v.max_lines, v.group_by, v.is_default, v.active,
+         v.workflow, v.needs_transfer,
          coalesce(v.group_by, g.group_by, CAST(ARRAY[] AS text[])) AS fields
   FROM invoicer.invoice_option v
   LEFT JOIN invoicer.country_grouping g USING (billing_company, client_country);
@@ -510,20 +511,3 @@ CREATE VIEW arg_sync.console_late_payments AS
 GRANT SELECT ON arg_sync.console_open_invoice, arg_sync.console_late_payments TO arg_sync;
 -- arg_sync sends documents as the console shows them: workers who were forgotten by a pseudonym.
 GRANT SELECT ON invoicer.console_closed_line TO arg_sync;
-
--- The console reads its views and nothing else. The auditor, the role of `verify`, reads
--- everything but secrets.
-GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO console, auditor;
-GRANT SELECT ON ALL TABLES IN SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO auditor;
-REVOKE SELECT ON arg_sync.secret FROM auditor;
-DO $$
-DECLARE console_view text;
-BEGIN
-  FOR console_view IN
-    SELECT format('%I.%I', schemaname, viewname) FROM pg_views
-    WHERE schemaname IN ('fee_realizer', 'scheduler', 'invoicer', 'arg_sync')
-        AND viewname LIKE 'console\_%'
-  LOOP
-    EXECUTE format('GRANT SELECT ON %s TO console', console_view);
-  END LOOP;
-END $$;

@@ -18,6 +18,9 @@ FILES = (
     "14_disputes",
     "06_arg_sync",
     "07_console_views",
+    "08_drafts",
+    "09_approvals",
+    "90_readers",
 )
 
 

@@ -97,16 +97,7 @@ async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -
 async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch) -> Answer:
     """Close a batch under the company's exclusive lock."""
     with telemetry.BATCH_SECONDS.time():
-        await lock_batch(connection, command.billing_company)
-        plan = await build(
-            connection,
-            command.billing_company,
-            command.cut_off_date,
-            BatchRequest(batch_filter_of(command), invoice_date=command.invoice_date),
-            with_digests=True,
-        )
-        findings = await require_company_health(connection, plan)
-        await _require_digest(connection, command, plan)
+        plan, findings = await plan_batch(connection, command)
         return await close(
             connection,
             command,
@@ -115,6 +106,23 @@ async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch)
             invoice_date=command.invoice_date,
             first_number=command.first_number,
         )
+
+
+async def plan_batch(
+    connection: AsyncConnection, command: GenerateBatch
+) -> tuple[BatchPlan, list[Finding]]:
+    """Plan a batch under the company's exclusive lock; refuse one that differs from its preview."""
+    await lock_batch(connection, command.billing_company)
+    plan = await build(
+        connection,
+        command.billing_company,
+        command.cut_off_date,
+        BatchRequest(batch_filter_of(command), invoice_date=command.invoice_date),
+        with_digests=True,
+    )
+    findings = await require_company_health(connection, plan)
+    await _require_digest(connection, command, plan)
+    return plan, findings
 
 
 async def lock_batch(connection: AsyncConnection, billing_company: str) -> None:
@@ -201,6 +209,8 @@ def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:
         command.missing_timesheets,
         documents=frozenset(command.documents),
         workers=frozenset(command.workers),
+        options=frozenset(command.options),
+        exclude_credits=command.exclude_credits,
     )
 
 

@@ -3,7 +3,7 @@
 Preview, health check and questions need only the plan; generate closes its documents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -20,7 +20,7 @@ from services.invoicer.batches.handlers.decide_debtors import (
 )
 from services.invoicer.batches.rules import allowances as allowance_rules
 from services.invoicer.batches.rules import reasons, safety_checks
-from services.invoicer.batches.rules.batch_filter import BatchFilter
+from services.invoicer.batches.rules.batch_filter import BatchFilter, check_options
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
@@ -28,7 +28,7 @@ from services.invoicer.batches.store import allowances, line_options, selection
 from services.invoicer.batches.store import safety_checks as safety_store
 from services.invoicer.batches.store.selection import SelectedGroups
 from services.invoicer.debtors.handlers.companies import company_of
-from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, TaxRate
+from services.invoicer.debtors.rules.companies import BillingCompany, Buyer, DebtorTerms, TaxRate
 from services.invoicer.debtors.rules.cycles import TimeGroup
 from services.invoicer.debtors.store import companies
 from services.invoicer.invoices.handlers.closing import document_totals
@@ -151,7 +151,7 @@ async def build(
     up_to = cut_off or today
     rates = await companies.tax_rates_for(connection, billing_company)
     located = await selection.locate_lines(connection, billing_company)
-    in_force = await _options(connection, billing_company, request.invoice_date or today, today)
+    in_force = await _options(connection, billing_company, request, today)
     decisions = await decide(
         connection, company, located.account_names, request, today=today, cut_off=up_to
     )
@@ -166,8 +166,7 @@ async def build(
         cut_off=up_to,
         with_digests=with_digests,
         with_options=in_force is not None,
-        documents=request.batch_filter.documents,
-        workers=request.batch_filter.workers,
+        chosen=request.batch_filter,
     )
     zero_document_debtors = frozenset(
         debtor.account_name for debtor in decisions.debtors if debtor.zero_documents
@@ -179,14 +178,12 @@ async def build(
         connection, company, decisions, selected, groups, zero_document_debtors
     )
     documents, zero_after_tax = recheck_totals(
-        await _with_document_tax(connection, documents, company), zero_document_debtors
+        await with_document_tax(connection, documents, company), zero_document_debtors
     )
     zero += zero_after_tax
-    await selection.exclude_groups(
-        connection, [group.group_no for group in zero], reasons.ZERO_TOTAL
-    )
+    zero_nos = [group.group_no for group in zero]
+    await selection.exclude_groups(connection, zero_nos, reasons.ZERO_TOTAL)
     all_in = sum(document.group.line_count for document in documents) == selected.open_lines
-    without_lines = await selection.chosen_without_lines(connection, request.batch_filter.documents)
     return BatchPlan(
         company=company,
         series=await numbers.series_for(connection, company),
@@ -201,23 +198,29 @@ async def build(
         totals=document_totals(documents),
         parked=parked,
         double_days=double_days,
-        without_lines=without_lines,
+        without_lines=await selection.chosen_without_lines(
+            connection, request.batch_filter.documents
+        ),
         options=in_force,
     )
 
 
 async def _options(
-    connection: AsyncConnection, billing_company: str, on: date, today: date
+    connection: AsyncConnection, billing_company: str, request: BatchRequest, today: date
 ) -> OptionsInForce | None:
-    """Find the invoice option of each open line; None if the company never had an option."""
+    """Find the invoice option of each open line; None if the company never had an option.
+
+    Refused if the batch filter names an option that does not exist.
+    """
+    chosen, on = request.batch_filter.options, request.invoice_date or today
     if not await option_store.has_options(connection, billing_company):
+        check_options(chosen, (), billing_company)
         return None
     conflicts = await line_options.resolve_options(connection, billing_company, on=on, today=today)
-    return OptionsInForce(
-        await option_store.options_for(connection, billing_company, on),
-        await option_store.grouping_by_country(connection, billing_company),
-        conflicts,
-    )
+    options = await option_store.options_for(connection, billing_company, on)
+    check_options(chosen, options, billing_company)
+    grouping = await option_store.grouping_by_country(connection, billing_company)
+    return OptionsInForce(options, grouping, conflicts)
 
 
 async def _with_allowances(
@@ -300,7 +303,7 @@ async def _without_unsafe_debtors(
     return decisions, documents, zero, parked, safety.double_days
 
 
-async def _with_document_tax(
+async def with_document_tax(
     connection: AsyncConnection, documents: list[Document], company: BillingCompany
 ) -> list[Document]:
     """Compute tax per document where the company is set to that."""
@@ -320,12 +323,19 @@ async def _with_document_tax(
 
 
 async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:
-    """Return the buyer of each document.
+    """Return the buyer of each document of a plan."""
+    groups = [document.group for document in plan.documents]
+    return await buyers_of(connection, groups, plan.decisions.own_terms)
+
+
+async def buyers_of(
+    connection: AsyncConnection, groups: Sequence[Group], own_terms: Mapping[str, DebtorTerms]
+) -> list[Buyer]:
+    """Return the buyer of each group that becomes a document.
 
     A document with a debit shows the debtor as it is now, with what its terms override. A document
     of credits only repeats the buyer of the newest document that it corrects.
     """
-    groups = [document.group for document in plan.documents]
     current = await companies.buyers_for(connection, (group.account_name for group in groups))
     corrected = [
         group.newest_corrected if group.credit_count == group.line_count else None
@@ -340,6 +350,6 @@ async def buyers(connection: AsyncConnection, plan: BatchPlan) -> list[Buyer]:
             found.append(as_corrected[invoice_id])
             continue
         buyer = current.get(group.account_name, Buyer(group.account_name))
-        own = plan.decisions.own_terms.get(group.account_name)
+        own = own_terms.get(group.account_name)
         found.append(buyer.with_terms(own) if own else buyer)
     return found

@@ -70,6 +70,8 @@ async def check_health(
         counts[reasons.TO_BE_PRICED] = unpriced
     if full:
         counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE, plan.today)
+        if plan.options is not None and plan.options.have_workflows:
+            counts |= await store.workflow_counts(connection, company, plan.today)
     connections = await ledgers.ledgers_of(connection, company)
     lacking, useless = await _mapping_problems(connection, connections, plan)
     parked = [each for each in plan.debtors if each.parked and not each.left_out]

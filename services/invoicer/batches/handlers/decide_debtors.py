@@ -73,6 +73,11 @@ class OptionsInForce:
     conflicts: Mapping[str, str]
 
     @property
+    def have_workflows(self) -> bool:
+        """Whether drafts of an option must be approved."""
+        return any(option.active and option.workflow for option in self.options.values())
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The definitions by name, as settings of a batch."""
         return {

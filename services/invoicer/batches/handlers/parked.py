@@ -8,7 +8,7 @@ from services.invoicer.batches.handlers.batches import close, lock_batch
 from services.invoicer.batches.handlers.build_batch import build
 from services.invoicer.batches.handlers.check_health import require_company_health
 from services.invoicer.batches.handlers.decide_debtors import BatchRequest
-from services.invoicer.batches.rules.batch_filter import BatchFilter
+from services.invoicer.batches.rules.batch_filter import chosen_again
 from services.invoicer.batches.store import parked
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
@@ -38,13 +38,7 @@ async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> 
         connection,
         command.billing_company,
         batch.cut_off,
-        BatchRequest(
-            BatchFilter(
-                only=batch.account_names,
-                documents=frozenset(batch.chosen.get("documents", ())),
-                workers=frozenset(batch.chosen.get("workers", ())),
-            )
-        ),
+        BatchRequest(chosen_again(batch.chosen, batch.account_names)),
         with_digests=True,
     )
     findings = await require_company_health(connection, plan)

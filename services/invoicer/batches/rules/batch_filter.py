@@ -1,4 +1,4 @@
-"""Limits a batch to groups, debtors or documents, or sets another rule for missing timesheets.
+"""Limits a batch to groups, debtors, options or documents, or sets a rule for missing timesheets.
 
 Lines that the filter leaves out stay open until a later batch bills them. The digest of a preview
 covers the filter.
@@ -24,6 +24,7 @@ class BatchFilter:
     `groups` empty: every group. `only`: just these debtors; None: every debtor.
     `missing_timesheets` replaces each debtor's own rule. `documents` and `workers`: just the lines
     of these documents and of these workers, whatever else is due; both empty: every line.
+    `options`: just the lines that these invoice options take; empty: every line.
     """
 
     groups: frozenset[str] = frozenset()
@@ -32,6 +33,8 @@ class BatchFilter:
     only: frozenset[str] | None = None
     documents: frozenset[str] = frozenset()
     workers: frozenset[str] = frozenset()
+    options: frozenset[str] = frozenset()
+    exclude_credits: bool = False
 
     def left_out(self, account_name: str, group: str) -> str:
         """Return the reason that leaves a debtor's lines out; empty if they may be in."""
@@ -56,10 +59,15 @@ class BatchFilter:
         return {name: value for name, value in settings.items() if value is not None}
 
     @property
-    def chosen(self) -> dict[str, list[str]]:
-        """The documents and workers that are chosen, by name; empty if every line is."""
-        chosen = {"documents": sorted(self.documents), "workers": sorted(self.workers)}
-        return {name: ids for name, ids in chosen.items() if ids}
+    def chosen(self) -> dict[str, Any]:
+        """What of the lines is chosen, by name; empty if every line is. `chosen_again` reads it."""
+        chosen: dict[str, Any] = {
+            "documents": sorted(self.documents),
+            "workers": sorted(self.workers),
+            "options": sorted(self.options),
+            "exclude credits": self.exclude_credits,
+        }
+        return {name: value for name, value in chosen.items() if value}
 
     @property
     def written(self) -> str:
@@ -70,6 +78,17 @@ class BatchFilter:
 
 
 NO_FILTER = BatchFilter()
+
+
+def chosen_again(chosen: Mapping[str, Any], only: frozenset[str]) -> BatchFilter:
+    """Return the filter of a batch with the stored choice of an earlier one, for these debtors."""
+    return BatchFilter(
+        only=only,
+        documents=frozenset(chosen.get("documents", ())),
+        workers=frozenset(chosen.get("workers", ())),
+        options=frozenset(chosen.get("options", ())),
+        exclude_credits=chosen.get("exclude credits", False),
+    )
 
 
 def check_groups(
@@ -114,6 +133,19 @@ def check_excluded_debtors(unknown: Iterable[str], known: Iterable[str]) -> None
         else "see `backoffice batch groups` for the debtors",
         close=alike[:MOST_NAMED],
     )
+
+
+def check_options(chosen: Iterable[str], known: Iterable[str], billing_company: str) -> None:
+    """Refuse invoice options that a billing company does not have on the date of the documents."""
+    names = sorted(set(chosen).difference(known))
+    if names:
+        raise Refused(
+            "unknown_option",
+            f"{billing_company} has no invoice option {_quoted(names)} on the invoice date;"
+            f" it has {_quoted(sorted(known)) or 'none'}",
+            "name one of these, or set it: `backoffice options set NAME`",
+            ids=names[:MOST_NAMED],
+        )
 
 
 def check_chosen(kind: str, unknown: Iterable[str], billing_company: str) -> None:

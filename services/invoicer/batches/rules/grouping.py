@@ -81,11 +81,11 @@ def debtors(
     groups = time_groups or {}
     cycles: dict[str, tuple[str, Window, Span | None]] = {}
     default = DebtorTerms("", company.payment_terms)
-    default_terms = _terms(default, company)
+    default_terms = document_terms(default, company)
     decided = []
     for number, name in enumerate(sorted(set(names)), start=1):
         own = own_terms.get(name, default)
-        terms = default_terms if own is default else _terms(own, company)
+        terms = default_terms if own is default else document_terms(own, company)
         time_group = time_group_of(
             on_cut_off.get(name, default).time_group, company.default_time_group
         )
@@ -114,7 +114,7 @@ def debtors(
     return decided
 
 
-def _terms(own: DebtorTerms, company: BillingCompany) -> DocumentTerms:
+def document_terms(own: DebtorTerms, company: BillingCompany) -> DocumentTerms:
     """Return the split keys of a debtor's terms."""
     wording = (
         "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]

@@ -27,4 +27,17 @@ OPTION_FINDINGS = (
         "{counted} that their billing filter hides from the party of their option: {ids}",
         "see which: `backoffice options why LINE`; the ATS sets filters on engagements",
     ),
+    # Otherwise drafts would wait, and no one would know for whom.
+    (
+        "step_without_approver", "warning", "billing_company", "step",
+        "{counted} of approval workflows that too few people can approve: {ids}",
+        "give the role to a person (`backoffice people set`), or name others:"
+        " `backoffice workflows set NAME --file STEPS.csv`",
+    ),
+    (
+        "approver_field_empty", "warning", "line", "engagement",
+        "{counted} without the field that names an approver: {ids}",
+        "let the ATS send the field on engagement-changed; or, when they are drafted,"
+        " `backoffice drafts reassign ID --to PERSON`",
+    ),
 )  # fmt: skip

@@ -18,6 +18,8 @@ DEBTOR_PARKED = "debtor_parked"
 OPTION_DOES_NOT_FIT = "option_does_not_fit"
 NO_INVOICE_OPTION = "no_invoice_option"
 NOT_VISIBLE = "not_visible"
+OPTION_NOT_CHOSEN = "option_not_chosen"
+CREDIT_LEFT_OUT = "credit_left_out"
 DOCUMENT_NOT_CHOSEN = "document_not_chosen"
 WAITS_FOR_TIMESHEETS = "waits_for_timesheets"
 NO_TAX_RATE = "no_tax_rate"
@@ -38,6 +40,8 @@ REASONS = (
     OPTION_DOES_NOT_FIT,
     NO_INVOICE_OPTION,
     NOT_VISIBLE,
+    OPTION_NOT_CHOSEN,
+    CREDIT_LEFT_OUT,
     DOCUMENT_NOT_CHOSEN,
     WAITS_FOR_TIMESHEETS,
     NO_TAX_RATE,

@@ -51,14 +51,19 @@ async def create_tables(connection: AsyncConnection) -> None:
 
 
 async def take_allowances(
-    connection: AsyncConnection, groups: Sequence[Group], taken: Sequence[GroupAllowance]
+    connection: AsyncConnection,
+    groups: Sequence[Group],
+    taken: Sequence[GroupAllowance],
+    *,
+    drafted: bool = False,
 ) -> list[Group]:
     """Compute the allowances of groups, and the tax per line after them.
 
+    `drafted`: the lines are on drafts, whose credits keep their shares.
     Returns the groups, those with allowances with their net, tax and allowances.
     """
     await run(connection, _QUERIES["clear"])
-    await run(connection, _QUERIES["take_credits"])
+    await run(connection, _QUERIES["keep_credits" if drafted else "take_credits"])
     await run(connection, _QUERIES["note_credits"], position=_POSITION_OF_CREDITS)
     by_position = sorted(taken, key=lambda each: each.position)
     query = _QUERIES["take_terms"].format(columns=columns(_TERM), names=", ".join(_TERM))

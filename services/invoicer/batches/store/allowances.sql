@@ -54,6 +54,13 @@ FROM (
       PARTITION BY c.corrects_invoice_id, c.corrects_line_no ORDER BY c.pay_line_id)) a) b
 WINDOW of_line AS (PARTITION BY corrects_invoice_id, corrects_line_no ORDER BY pay_line_id)
 
+-- name: keep_credits
+-- The shares of credits that are on drafts.
+INSERT INTO line_allowance (pay_line_id, allowance)
+SELECT k.pay_line_id, d.allowance_amount
+FROM selected_line k JOIN invoicer.draft_line d USING (pay_line_id)
+WHERE k.corrects IS NOT NULL AND d.allowance_amount <> 0
+
 -- name: note_credits
 -- What the credits of a document take back, one row for each corrected document and tax rate.
 INSERT INTO document_allowance

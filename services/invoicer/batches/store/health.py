@@ -66,6 +66,17 @@ async def counts(
     return found
 
 
+async def workflow_counts(
+    connection: AsyncConnection, billing_company: str, today: date
+) -> dict[str, CountedIds]:
+    """Count what is wrong with the approvers of a company's workflows, by the code of its rule."""
+    code = "step_without_approver"
+    return {
+        code: await counted(connection, code, company=billing_company, today=today),
+        "approver_field_empty": await counted(connection, "approver_field_empty"),
+    }
+
+
 async def details_of_names(connection: AsyncConnection, names: Sequence[str]) -> list[str]:
     """Return for debtors on nodes with different details what these are: name, address, tax id."""
     found = await rows(connection, QUERIES["details_of_names"], names=list(names))

@@ -100,6 +100,51 @@ WHERE o.billing_company = :company AND p.document_kind = 'placement'
     WHERE z.document_kind = p.document_kind AND z.document_id = p.document_id
       AND z.line_key = p.line_key AND (z.until_date IS NULL OR z.until_date > CAST(:today AS date)))
 
+-- name: step_without_approver
+-- The steps of the workflows of active options that fewer can approve than are mandatory: no one
+-- has a role, or a person is disabled. Who a field of the engagement names is not judged here.
+SELECT DISTINCT format('%s, %s (%s)', o.workflow, c.step, c.missing_names) AS id
+FROM (
+  SELECT DISTINCT ON (name) active, workflow FROM invoicer.invoice_option
+  WHERE billing_company = :company AND from_date <= CAST(:today AS date)
+  ORDER BY name, from_date DESC) o
+CROSS JOIN LATERAL (
+  SELECT w.steps FROM invoicer.workflow w WHERE w.name = o.workflow
+  ORDER BY w.version DESC LIMIT 1) w
+CROSS JOIN LATERAL (
+  SELECT s.step ->> 'step' AS step, count(*) AS approvers,
+         coalesce(CAST(s.step ->> 'mandatory' AS integer), count(*)) AS mandatory,
+         count(*) FILTER (WHERE m.missing) AS missing,
+         string_agg(a.who, ', ' ORDER BY a.who) FILTER (WHERE m.missing) AS missing_names
+  FROM jsonb_array_elements(w.steps) AS s(step)
+  CROSS JOIN LATERAL jsonb_array_elements_text(s.step -> 'approvers') AS a(who)
+  CROSS JOIN LATERAL (
+    SELECT CASE split_part(a.who, ':', 1)
+      WHEN 'role' THEN NOT EXISTS (
+        SELECT FROM invoicer.granted_role g
+        WHERE 'role:' || g.role = a.who AND g.billing_company IN ('', :company))
+      WHEN 'person' THEN EXISTS (
+        SELECT FROM invoicer.person p WHERE 'person:' || p.person = a.who AND NOT p.enabled)
+      ELSE false END AS missing) m
+  GROUP BY s.step) c
+WHERE o.active AND c.approvers - c.missing < c.mandatory
+
+-- name: approver_field_empty
+-- The engagements of open lines whose option routes by a custom field that they do not have.
+SELECT DISTINCT format('%s (%s)', p.engagement ->> 'engagement_id', f.field) AS id
+FROM line_option x
+JOIN option_in_force v ON v.name = x.document_option ->> 'name'
+CROSS JOIN LATERAL (
+  SELECT w.steps FROM invoicer.workflow w WHERE w.name = v.workflow
+  ORDER BY w.version DESC LIMIT 1) w
+CROSS JOIN LATERAL (
+  SELECT DISTINCT substr(a.who, length('field:') + 1) AS field
+  FROM jsonb_array_elements(w.steps) AS s(step)
+  CROSS JOIN LATERAL jsonb_array_elements_text(s.step -> 'approvers') AS a(who)
+  WHERE starts_with(a.who, 'field:')) f
+JOIN invoicer.pay_line p ON p.pay_line_id = x.pay_line_id
+WHERE coalesce(p.engagement -> 'custom' ->> f.field, '') = ''
+
 -- name: retainers_left
 -- The billed retainers of which fees take less than the whole, without what operators kept,
 -- credited or wrote off; of requirements without a placement only those cancelled or closed.

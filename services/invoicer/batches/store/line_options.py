@@ -33,6 +33,19 @@ def selection_parts(with_options: bool) -> dict[str, str]:
     return _SELECTION if with_options else dict.fromkeys(_SELECTION, "")
 
 
+_CHOICE = {
+    "option_choice": "WHEN coalesce(x.document_option ->> 'name', '') <> ALL(CAST(:options AS"
+    f" text[])) THEN {reasons.number(reasons.OPTION_NOT_CHOSEN)}",
+    "option_lines": "JOIN line_option x ON x.pay_line_id = o.pay_line_id",
+}
+"""The parts of `lines_not_chosen` by which options are chosen."""
+
+
+def choice_parts(by_option: bool) -> dict[str, str]:
+    """Return the parts of `lines_not_chosen` about options; without a choice they are empty."""
+    return _CHOICE if by_option else dict.fromkeys(_CHOICE, "")
+
+
 async def resolve_options(
     connection: AsyncConnection, billing_company: str, *, on: date, today: date
 ) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,12 +20,12 @@ _PARKED = kinds_of("account_name text, code text, message text, ids jsonb")
 class ParkedIn:
     """The cut-off of a batch, and the debtors that it parked and that are not billed yet.
 
-    `chosen`: the documents and workers that the batch is limited to, by name.
+    `chosen`: what the batch is limited to, by name (`BatchFilter.chosen`).
     """
 
     cut_off: date
     account_names: frozenset[str]
-    chosen: Mapping[str, Sequence[str]]
+    chosen: Mapping[str, Any]
 
 
 async def add_parked(

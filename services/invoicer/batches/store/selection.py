@@ -38,22 +38,21 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules import reasons
+from services.invoicer.batches.rules.batch_filter import NO_FILTER, BatchFilter
 from services.invoicer.batches.rules.grouping import Debtor
-from services.invoicer.batches.store import line_options
+from services.invoicer.batches.store import decisions, line_options
 from services.invoicer.debtors.rules.companies import BillingCompany, DocumentTerms
 from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from services.invoicer.invoices.rules.documents import Group
 from services.invoicer.invoices.rules.totals import TaxPart, TaxSpan
 from services.invoicer.lines.rules import DocKey
-from shared.database import columns, joined_rows, rows, run
-from shared.money import currencies_without_two_decimals
+from shared.database import rows, run
 from shared.sql import named_queries
 
 WORK_MEM = "256MB"
 STATISTICS_TARGET = 25
 """How closely ANALYZE samples the temporary tables: enough for their numbers of rows and groups, in
 a quarter of the usual time."""
-CREDIT_SPLITS = {"net": 0, "separate": 1, "per-invoice": 2}
 _TIMESHEET = (
     " || CASE WHEN p.line_kind = 'timesheet' AND coalesce(k.credit_split, 0) = 0"
     " THEN chr(31) || p.document_id ELSE '' END"
@@ -65,36 +64,6 @@ others are looked up by their keys, because history lies between them."""
 
 _QUERIES = named_queries(Path(__file__).with_name("selection.sql"))
 _REASON_NUMBERS = {name.replace("-", "_"): reasons.number(name) for name in reasons.REASONS}
-_DECISION_TABLES = {
-    "debtor_decision": {
-        "debtor_no": "integer",
-        "account_name": "text",
-        "terms_no": "integer",
-        "taxed": "boolean",
-        "credit_split": "integer",
-        "exclusion_reason": "integer",
-        "waits": "boolean",
-        "cyclic": "boolean",
-        "weeks_from": "date",
-        "weeks_to": "date",
-        "products_to": "date",
-    },
-    "document_terms": {
-        "terms_no": "integer",
-        "tax_regime": "text",
-        "tax_wording": "text",
-        "payment_terms": "text",
-    },
-    "tax_span": {
-        "tax_code": "text",
-        "from_date": "date",
-        "to_date": "date",
-        "percent": "numeric",
-        "fraction": "numeric",
-    },
-    "currency_decimals": {"currency": "text", "decimals": "integer"},
-}
-"""The tables that bring the decisions of the rules to the queries: the columns and their types."""
 _TAXED_AFTER_ALLOWANCES = {
     "taxed": "(p.amount + coalesce(a.allowance, 0))",
     "shares": "LEFT JOIN line_allowance a ON a.pay_line_id = p.pay_line_id",
@@ -186,21 +155,20 @@ async def select_lines(
     cut_off: date,
     with_digests: bool,
     with_options: bool = False,
-    documents: Collection[str] = (),
-    workers: Collection[str] = (),
+    chosen: BatchFilter = NO_FILTER,
 ) -> SelectedGroups:
     """Apply the decisions to every open line and add up the lines that are in.
 
-    `documents`, `workers`: only their lines may be in; both empty: every line may.
+    `chosen`: its documents, workers and options say which lines may be in.
     `with_digests`: with what the seal of a closed document needs.
     `with_options`: by the options that `line_options.resolve_options` found.
     """
     terms = sorted({*corrected_terms, *(debtor.terms for debtor in debtors)})
-    await _add_decisions(connection, debtors, terms, spans)
+    await decisions.add_decisions(connection, debtors, terms, spans)
     await run(connection, "CREATE INDEX ON debtor_decision (account_name)")
-    await run(connection, f"ANALYZE line_location, open_credit, {', '.join(_DECISION_TABLES)}")
+    await run(connection, f"ANALYZE line_location, open_credit, {', '.join(decisions.TABLES)}")
     await run(connection, _query("node_decisions"), cut_off=cut_off)
-    found = await _find_exceptions(connection, company, today, documents, workers)
+    found = await _find_exceptions(connection, company, today, chosen)
     (located,) = await rows(
         connection,
         "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines"
@@ -237,18 +205,20 @@ async def _find_exceptions(
     connection: AsyncConnection,
     company: BillingCompany,
     today: date,
-    documents: Collection[str],
-    workers: Collection[str],
+    chosen: BatchFilter,
 ) -> dict[str, str]:
     """Collect lines to price, lines that are not chosen, credits and snoozes; tell which exist."""
     unpriced = await run(connection, _query("lines_to_price"), company=company.billing_company)
     not_chosen = await run(
         connection,
-        _query("lines_not_chosen"),
+        _query("lines_not_chosen", **line_options.choice_parts(bool(chosen.options))),
         company=company.billing_company,
-        limited=bool(documents or workers),
-        documents=sorted(documents),
-        workers=sorted(workers),
+        limited=bool(chosen.chosen),
+        by_id=bool(chosen.documents or chosen.workers),
+        documents=sorted(chosen.documents),
+        workers=sorted(chosen.workers),
+        exclude_credits=chosen.exclude_credits,
+        **({"options": sorted(chosen.options)} if chosen.options else {}),
     )
     credits = await run(connection, _query("credit_decisions"), today=today)
     snoozes = await run(
@@ -265,54 +235,6 @@ async def _find_exceptions(
         "has_choice": not_chosen,
     }
     return {name: str(count > 0).lower() for name, count in counts.items()}
-
-
-async def _add_decisions(
-    connection: AsyncConnection,
-    debtors: Sequence[Debtor],
-    terms: Sequence[DocumentTerms],
-    spans: Sequence[TaxSpan],
-) -> None:
-    """Create the decision tables, which the queries join."""
-    numbers = {each: number for number, each in enumerate(terms, start=1)}
-    decisions: dict[str, Sequence[Sequence[object]]] = {
-        "debtor_decision": [
-            (
-                debtor.debtor_no,
-                debtor.account_name,
-                numbers[debtor.terms],
-                debtor.terms.tax_regime == "standard",
-                CREDIT_SPLITS[debtor.credits],
-                _exclusion_reason(debtor),
-                bool(debtor.waiting),
-                debtor.window.is_cyclic,
-                debtor.window.weeks_from,
-                debtor.window.weeks_to,
-                debtor.window.products_to,
-            )
-            for debtor in debtors
-        ],
-        "document_terms": [(number, *each) for each, number in numbers.items()],
-        "tax_span": [
-            (span.tax_code, span.from_date, span.to_date, span.percent, span.percent / 100)
-            for span in spans
-        ],
-        "currency_decimals": currencies_without_two_decimals(),
-    }
-    for table, kinds in _DECISION_TABLES.items():
-        await run(
-            connection,
-            f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT * FROM unnest({columns(kinds)})"
-            f" AS d({', '.join(kinds)}) WHERE {next(iter(kinds))} IS NOT NULL",
-            **joined_rows(kinds, decisions[table]),
-        )
-
-
-def _exclusion_reason(debtor: Debtor) -> int:
-    """Return the number of the reason that excludes all lines of a debtor."""
-    if debtor.left_out:
-        return reasons.number(debtor.left_out)
-    return reasons.number(reasons.DEBTOR_PARKED) if debtor.parked else reasons.IN
 
 
 async def spread_tax(

@@ -3,7 +3,8 @@
 -- `selected_lines` also the way to the pay lines and whether four of the joined tables have rows.
 
 -- name: open_credits
--- The open lines that correct an invoiced line, with that line and what was credited of it before.
+-- The open lines that correct an invoiced line, with that line and what was credited of it before,
+-- on closed documents or on drafts.
 CREATE TEMP TABLE open_credit ON COMMIT DROP AS
 SELECT o.pay_line_id, o.effective_date, o.week_ending, p.amount,
        p.corrects_invoice_id, p.corrects_line_no,
@@ -23,7 +24,11 @@ CROSS JOIN LATERAL (
   SELECT coalesce(sum(e.amount), 0) AS amount, coalesce(sum(el.tax_amount), 0) AS tax,
          coalesce(sum(el.allowance_amount), 0) AS allowance
   FROM invoicer.pay_line e
-  JOIN invoicer.invoice_line el ON el.pay_line_id = e.pay_line_id
+  JOIN (
+    SELECT pay_line_id, tax_amount, allowance_amount FROM invoicer.invoice_line
+    UNION ALL
+    SELECT pay_line_id, tax_amount, allowance_amount FROM invoicer.draft_line) el
+    ON el.pay_line_id = e.pay_line_id
   WHERE e.corrects_invoice_id = p.corrects_invoice_id
     AND e.corrects_line_no = p.corrects_line_no) before
 WHERE o.billing_company = :company AND o.correction
@@ -71,14 +76,22 @@ JOIN invoicer.open_line o
 WHERE p.billing_company = :company
 
 -- name: lines_not_chosen
--- The open lines of documents and workers that a batch does not choose; none if it chooses nothing.
+-- The open lines that a batch does not choose, each with its reason; none if it chooses nothing.
+-- Lines are chosen by option as debits, and by document or worker.
 CREATE TEMP TABLE line_not_chosen ON COMMIT DROP AS
-SELECT o.pay_line_id
-FROM invoicer.open_line o
-JOIN invoicer.pay_line p ON p.pay_line_id = o.pay_line_id
-WHERE :limited AND o.billing_company = :company
-  AND p.document_id <> ALL(CAST(:documents AS text[]))
-  AND p.worker_id <> ALL(CAST(:workers AS text[]))
+SELECT pay_line_id, reason
+FROM (
+  SELECT o.pay_line_id,
+         CASE {option_choice}
+              WHEN :exclude_credits AND p.corrects_invoice_id IS NOT NULL THEN {credit_left_out}
+              WHEN :by_id AND p.document_id <> ALL(CAST(:documents AS text[]))
+                AND p.worker_id <> ALL(CAST(:workers AS text[])) THEN {document_not_chosen}
+              END AS reason
+  FROM invoicer.open_line o
+  JOIN invoicer.pay_line p ON p.pay_line_id = o.pay_line_id
+  {option_lines}
+  WHERE :limited AND o.billing_company = :company) l
+WHERE reason IS NOT NULL
 
 -- name: node_decisions
 -- What the selection needs to know of the node that a line is at, in one narrow row.
@@ -123,8 +136,7 @@ FROM (
                   WHEN k.week_ending IS NULL AND k.effective_date > d.products_to
                     THEN {after_cut_off}
                   WHEN d.exclusion_reason <> 0 THEN d.exclusion_reason
-                  WHEN k.pay_line_id IN (SELECT c.pay_line_id FROM line_not_chosen c)
-                    THEN {document_not_chosen}
+                  WHEN n.reason IS NOT NULL THEN n.reason
                   WHEN d.waits AND k.week_ending IS NOT NULL THEN {waits_for_timesheets}
                   ELSE 0 END AS exclusion_reason
       FROM open_credit k
@@ -133,6 +145,7 @@ FROM (
         AND t.payment_terms = k.payment_terms
       JOIN line_location s ON s.of_credit AND s.account_name = k.account_name
         AND s.debtor_node = k.billto_node AND s.debtor_level = k.billto_level
+      LEFT JOIN line_not_chosen n ON n.pay_line_id = k.pay_line_id
       LEFT JOIN currency_decimals m ON m.currency = k.currency) a
     WINDOW of_line AS (
       PARTITION BY corrects_invoice_id, corrects_line_no, exclusion_reason ORDER BY pay_line_id)
@@ -190,7 +203,7 @@ FROM (
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to
                 THEN s.week_reason
               WHEN s.exclusion_reason <> 0 THEN s.exclusion_reason
-              {option_reason}WHEN c.pay_line_id IS NOT NULL THEN {document_not_chosen}
+              {option_reason}WHEN c.reason IS NOT NULL THEN c.reason
               WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL
                 AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}

@@ -23,7 +23,7 @@ from shared.calendar import due_date
 from shared.clock import now, today_of
 from shared.consumer.records import OutboxId
 from shared.errors import Refused
-from shared.events.commands import CreditInvoice, GenerateBatch, RetryParked
+from shared.events.commands import CreditInvoice, FinalizeDrafts, GenerateBatch, RetryParked
 
 MOST_NAMED = 20
 
@@ -72,18 +72,18 @@ def plan_numbering(
 
 async def close_documents(
     connection: AsyncConnection,
-    command: GenerateBatch | RetryParked | CreditInvoice,
+    command: GenerateBatch | RetryParked | FinalizeDrafts | CreditInvoice,
     company: BillingCompany,
     cut_off: date,
     numbering: Numbering,
     documents: Sequence[Document],
     buyers: Sequence[Buyer],
     *,
-    chosen: Mapping[str, Sequence[str]] | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> ClosedDocuments:
     """Number documents, set their due dates and buyers, and store them as one batch.
 
-    `chosen`: the documents and workers that the batch is limited to; empty: none.
+    `chosen`: what the batch is limited to, by name (`BatchFilter.chosen`); empty: nothing.
     """
     check_tax_parts([each.group for each in documents])
     batch = Batch(

@@ -3,7 +3,7 @@
 A group becomes an invoice or a credit note, or stays open when its total is zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.totals import AllowancePart, TaxPart
 from shared.errors import Refused
-from shared.money import ZERO
+from shared.money import ZERO, plain, rounded
 from shared.terms import DocumentType
 
 MOST_TAX_PARTS = 5_000
@@ -110,6 +110,19 @@ class Group(NamedTuple):
     def tax(self) -> Decimal:
         """The sum of the tax."""
         return sum([part.tax for part in self.tax_parts], ZERO)
+
+    @property
+    def tax_rows(self) -> list[dict[str, str]]:
+        """Net and tax by code and rate as they are stored and published."""
+        return [
+            {
+                "code": part.code,
+                "rate": plain(part.rate),
+                "net": str(rounded(part.net, self.currency)),
+                "tax": str(rounded(part.tax, self.currency)),
+            }
+            for part in self.tax_parts
+        ]
 
     @property
     def allowance_rows(self) -> list[dict[str, str | None]]:
@@ -216,14 +229,21 @@ def build_documents(
             zero.append(group)
         else:
             closed.append(Document(group, kind))
-    # Invoices before credit notes; one debtor's documents with the same keys follow the invoices
-    # that they correct.
-    closed.sort(
+    return in_number_order(closed), zero
+
+
+def in_number_order(documents: Iterable[Document]) -> list[Document]:
+    """Return documents in the order of their numbers.
+
+    Invoices come before credit notes; one debtor's documents with the same keys follow the invoices
+    that they correct.
+    """
+    return sorted(
+        documents,
         key=lambda document: (
             document.group.split_keys,
             document.document_type == "credit-note",
             document.group.credit_split,
             document.group.position,
-        )
+        ),
     )
-    return closed, zero

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +24,6 @@ from services.invoicer.debtors.rules.companies import BillingCompany, Buyer
 from services.invoicer.invoices.rules.documents import Document
 from shared.database import columns, joined_rows, kinds_of, rows, run, run_in_thread
 from shared.events.commands import ForgetWorker
-from shared.money import plain, rounded
 from shared.sql import named_queries
 from shared.stored import as_json
 
@@ -77,7 +76,7 @@ class NumberedDocument(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The head of a batch. `chosen`: the documents and workers that it is limited to."""
+    """The head of a batch. `chosen`: what it is limited to, by name (`BatchFilter.chosen`)."""
 
     batch_id: str
     company: BillingCompany
@@ -89,7 +88,7 @@ class Batch(NamedTuple):
     reason: str
     generated_at: datetime
     closed_on: date
-    chosen: Mapping[str, Sequence[str]] = MappingProxyType({})
+    chosen: Mapping[str, Any] = MappingProxyType({})
 
 
 def batch_id(invoice_date: date, command_id: str) -> str:
@@ -164,15 +163,6 @@ def _has_allowances(documents: Sequence[NumberedDocument]) -> bool:
 def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
     """Return the values of a document as texts, in the order of `_DOCUMENT`."""
     group = each.document.group
-    tax_totals = [
-        {
-            "code": part.code,
-            "rate": plain(part.rate),
-            "net": str(rounded(part.net, group.currency)),
-            "tax": str(rounded(part.tax, group.currency)),
-        }
-        for part in group.tax_parts
-    ]
     return (
         str(group.group_no),
         str(each.number),
@@ -191,7 +181,7 @@ def _document_row(each: NumberedDocument) -> tuple[str | None, ...]:
         str(group.net),
         str(group.tax),
         str(group.line_count),
-        to_json(tax_totals).decode(),
+        to_json(group.tax_rows).decode(),
         to_json(group.allowance_rows).decode() if group.allowances else None,
         to_json(each.buyer.snapshot).decode(),
         each.invoice_date.isoformat(),

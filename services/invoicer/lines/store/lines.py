@@ -72,6 +72,18 @@ LEFT JOIN invoicer.invoice i ON i.invoice_id = il.invoice_id
 """Pay lines with their location; it is NULL for a replaced line."""
 
 
+_LINES = unnested("billing_company text, pay_line_id bigint")
+_SAME_LINE = "t.billing_company = s.billing_company AND t.pay_line_id = s.pay_line_id"
+_REMOVE_OPEN = f"DELETE FROM invoicer.open_line t USING {_LINES} WHERE {_SAME_LINE}"
+_REMOVE_DRAFTED = f"""
+WITH gone AS (
+  DELETE FROM invoicer.draft_line t USING {_LINES} WHERE {_SAME_LINE}
+  RETURNING t.pay_line_id, t.draft_id, t.line_no, t.billto_node, t.billto_level)
+INSERT INTO invoicer.replaced_draft_line
+  (pay_line_id, draft_id, line_no, billto_node, billto_level)
+SELECT pay_line_id, draft_id, line_no, billto_node, billto_level FROM gone"""
+
+
 class OpenedLine(NamedTuple):
     """A line to open, with its document and the realization that opens it."""
 
@@ -206,17 +218,17 @@ async def replace_lines(
 ) -> None:
     """Move lines from the open ones, or from their draft, to the replaced ones.
 
+    `replaced_draft_line` keeps the place on the draft for the successors.
+
     `today`: the day of each billing company, on which its lines are replaced.
     """
     in_order = sorted(lines, key=lambda replaced: replaced.pay_line.pay_line_id)
-    for location, table in (("open", "open_line"), ("draft", "draft_line")):
+    for location, query in (("open", _REMOVE_OPEN), ("draft", _REMOVE_DRAFTED)):
         part = [line for line, _ in in_order if line.location == location]
         if part:
             await run(
                 connection,
-                f"DELETE FROM invoicer.{table} t"
-                f" USING {unnested('billing_company text, pay_line_id bigint')}"
-                " WHERE t.billing_company = s.billing_company AND t.pay_line_id = s.pay_line_id",
+                query,
                 billing_company=[line.realized.billing_company for line in part],
                 pay_line_id=[line.pay_line_id for line in part],
             )

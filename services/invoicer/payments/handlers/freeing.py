@@ -22,6 +22,7 @@ from shared import clock
 from shared.consumer.commands import Answer, CommandHandler
 from shared.events.commands import (
     CreditInvoice,
+    FinalizeDrafts,
     GenerateBatch,
     LoadOpeningDocuments,
     ResolveDispute,
@@ -30,7 +31,14 @@ from shared.events.commands import (
 from shared.money import ZERO, rounded
 
 CLOSING = frozenset(
-    {GenerateBatch, RetryParked, CreditInvoice, LoadOpeningDocuments, ResolveDispute}
+    {
+        GenerateBatch,
+        RetryParked,
+        FinalizeDrafts,
+        CreditInvoice,
+        ResolveDispute,
+        LoadOpeningDocuments,
+    }
 )
 MOST_LISTED = 100
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
+from services.invoicer.drafts.rules.invoicing_status import PROCESSED, Status, require_allowed
 from services.invoicer.invoices.rules.amounts import require_amount
-from services.invoicer.invoices.rules.status import PROCESSED, Status, require_allowed
 from services.invoicer.payments.rules.sharing import (
     Amounts,
     PaidByPayment,
@@ -81,7 +81,7 @@ def require_payable(
 ) -> None:
     """Refuse a document that takes no money of this payer in this currency, or on these lines."""
     number = document.invoice_number
-    require_allowed(number, document.status, "apply a payment")
+    require_allowed(number, document.status, "apply_payment")
     if document.document_type == "credit-note":
         raise Refused(
             "credit_note_takes_no_payment",

@@ -97,7 +97,7 @@ SELECT batch_id, cut_off_date FROM (
     SELECT FROM invoicer.invoice i
     WHERE i.batch_id = a.batch_id AND (i.credit_reason IS NOT NULL OR i.is_opening))
   ORDER BY generated_at DESC, batch_id LIMIT 1) b
-WHERE chosen IS NOT NULL
+WHERE jsonb_exists_any(chosen, ARRAY['documents', 'workers'])
   AND NOT coalesce(chosen -> 'documents' @> to_jsonb(CAST(:document_id AS text)), false)
   AND NOT coalesce(chosen -> 'workers' @> to_jsonb(CAST(:worker_id AS text)), false)
 

@@ -1,4 +1,4 @@
-"""Commands about open pay lines: snooze, release, edit.
+"""Commands about pay lines that are open or on a draft: snooze, release, edit.
 
 All run under the shared lock of the billing company and the locks of the documents.
 """
@@ -82,10 +82,10 @@ async def on_release_pay_lines(connection: AsyncConnection, command: ReleasePayL
 
 
 async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) -> Answer:
-    """Change the quantity or amount of an open line, and settle its document again.
+    """Change the quantity or amount of a line, and settle its document again.
 
-    The difference applies to every later realization too. A line of which an edit left nothing can
-    be edited again, from zero: there is no other way to restore it.
+    The line is open or on a draft. The difference applies to every later realization too. A line of
+    which an edit left nothing can be edited again, from zero: there is no other way to restore it.
     """
     if not command.reason.strip():
         raise Refused("reason_missing", "editing a line needs a reason", "give --reason")
@@ -96,7 +96,7 @@ async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) ->
     heads = await settlement.settled_documents_for(connection, [document])
     realization = PayLinesRealized.model_validate_json(heads[document].body)
     realized = next((x for x in realization.lines if x.line_key == line.line_key), None)
-    if found.location != "open":
+    if found.location is None:
         line = await _edited_away(connection, found, realized)
     difference = edited(line, command.quantity, command.amount)
     before, after = value_of(line), value_of(line) + difference
@@ -160,7 +160,8 @@ async def _locked(
 ) -> list[FoundLine]:
     """Return the named lines, with their companies and documents locked.
 
-    Refuses lines that are not open or not of that company. `replaced`: accept replaced lines too.
+    Refuses lines that are neither open nor on a draft, or not of that company. `replaced`: accept
+    replaced lines too.
     """
     named = await lines.lines_by_id(connection, pay_line_ids)
     documents = {line.document for line in named.values()}
@@ -195,7 +196,6 @@ _CHECKS: Sequence[tuple[str, str, str, Callable[[FoundLine, str], bool]]] = (
         SEE_OPEN_LINES,
         lambda line, _: line.location == "invoiced",
     ),
-    ("not_open", "on a draft, not open", SEE_OPEN_LINES, lambda line, _: line.location == "draft"),
     ("not_open", REPLACED, SEE_OPEN_LINES, lambda line, _: line.location is None),
     (
         "credit_line",

@@ -1,0 +1,1 @@
+"""Approval of drafts: approve, reject, reassign."""

@@ -1,0 +1,1 @@
+"""Drafts: documents that wait for transfer, approval or finalization before they are closed."""

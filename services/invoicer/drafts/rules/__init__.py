@@ -1,0 +1,1 @@
+"""What may be done with a draft, and what becomes of it."""

@@ -1,0 +1,1 @@
+"""What is stored of workflows, and of the routing of drafts through them."""
