@@ -83,7 +83,8 @@ class OpenInvoice:
 
     `reminded_stage`: days of the latest reminder, None without one. `reminder_id` names it.
     `hold_reason`: why a person holds its reminders, None if they are not held; until the day before
-    `hold_until`, if there is one. `is_opening`: another system issued it.
+    `hold_until`, if there is one. `is_opening`: another system issued it. `disputed`: what of the
+    balance the debtor disputes, which is not due.
     """
 
     invoice_id: int
@@ -101,6 +102,12 @@ class OpenInvoice:
     reminder_id: int | None
     hold_reason: str | None
     hold_until: date | None
+    disputed: Decimal = Decimal(0)
+
+    @property
+    def due(self) -> Decimal:
+        """What is open of it and not disputed."""
+        return self.balance - self.disputed
 
     def overdue(self, today: date) -> int:
         """Return for how many days it is overdue; less than 1 if it is not."""
@@ -130,13 +137,15 @@ def not_due(invoice: OpenInvoice, settings: ReminderSettings, today: date) -> Ve
             "another system issued it: its payments are known only as they were loaded",
         ),
         (invoice.balance <= 0, "settled", "nothing is open: it is paid or credited"),
+        (invoice.due <= 0, "disputed", "all that is open is disputed"),
         (days < 1, "not_overdue", f"it is due on {invoice.due_date}"),
         (not settings.enabled, "off", "reminders are off"),
         (held is not None, "held", f"held{until}: {held}"),
         (
-            invoice.balance < minimum,
+            invoice.due < minimum,
             "below_minimum",
-            f"less than the minimum of {plain(minimum)} is open",
+            f"less than the minimum of {plain(minimum)} is open"
+            + (" and not disputed" if invoice.disputed else ""),
         ),
     )
     return next((Verdict(None, code, words) for applies, code, words in rules if applies), None)

@@ -43,6 +43,7 @@ LAYOUT = {
         "approvals",
         "workflows",
         "opening",
+        "disputes",
         "payments",
         "questions",
     },

@@ -4,9 +4,9 @@ Owns: pay lines and their locations (open, on a draft, on a closed document, rep
 edits, snoozes, write-offs, billto nodes, debtor terms, time groups, approval workflows with the
 routing of drafts, invoice options with the grouping lists of client countries, MSP fees with their
 volume tiers, the numbers that suppliers give to their documents, batches and the debtors that they
-park, drafts, previews, invoices and credit notes with their numbers and seals, payments and what
-they pay of documents and lines, and for all services the people, programs, keys and roles that may
-send commands.
+park, drafts, previews, invoices and credit notes with their numbers and seals, disputes of lines,
+payments and what they pay of documents and lines, and for all services the people, programs, keys
+and roles that may send commands.
 Does not own: the value of a document (fee_realizer), billing companies and their taxes
 (fee_realizer, read through its views), the day on which work is due (scheduler, whose watermark it
 reads), delivery to the accounting system (arg_sync, of which the health check reads connections
@@ -19,9 +19,9 @@ set-fee-tiers, set-opening-volume, health-check, list-batch-groups, preview-batc
 what-if, retry-parked, create-drafts, remove-draft-line, cancel-draft, regenerate-draft,
 combine-drafts, finalize-drafts, approve-draft, reject-draft, reassign-draft, credit-invoice,
 record-payment, apply-payment, unapply-payment, reverse-payment, apply-credit, record-refund,
-record-supplier-number, load-opening-documents, set-opening-number, explain, explain-option,
-record-download, set-person, add-key, rotate-key, disable-key; it also answers commands that cannot
-be read).
+open-dispute, resolve-dispute, record-supplier-number, load-opening-documents, set-opening-number,
+explain, explain-option, record-download, set-person, add-key, rotate-key, disable-key; it also
+answers commands that cannot be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:
@@ -36,10 +36,11 @@ Invariants, in quantity and in money, at every commit:
   realization with the higher number wins, in any order and however often it arrives.
 - What is applied and returned of a payment never exceeds it, and what is paid of a document or line
   never exceeds what credits left of it: closing a credit frees the rest in the same transaction.
+- What is disputed of a line never exceeds what is left to pay of it.
 - A debtor whose lines cannot be right (a worker with too many hours on a day, the same time in two
   originals) is parked: the batch closes without it.
 
 Each feature imports only the features before it: access < lines < debtors < workflows < options <
 fees < invoices < self_billing < settlement < batches < drafts < approvals < credits < opening <
-payments < questions.
+disputes < payments < questions.
 """

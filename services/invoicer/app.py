@@ -13,6 +13,7 @@ from services.invoicer.approvals import handlers as approvals
 from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
+from services.invoicer.disputes import handlers as disputes
 from services.invoicer.drafts.handlers import changing, creating, finalizing
 from services.invoicer.drafts.handlers.redrafting import redrafting, redrafting_subscription
 from services.invoicer.fees import handlers as fees
@@ -66,7 +67,7 @@ DISPATCHER = CommandDispatcher(
                 **batches.HANDLERS,
                 **creating.HANDLERS,
                 **finalizing.HANDLERS,
-                **redrafting(credits.HANDLERS),
+                **redrafting({**credits.HANDLERS, **disputes.HANDLERS}),
                 **opening.HANDLERS,
                 **parked.HANDLERS,
             }

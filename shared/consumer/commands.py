@@ -48,6 +48,7 @@ SUBJECT_FIELDS = (
     "assignment_id",
     "batch_id",
     "invoice_number",
+    "dispute",
     "account_name",
     "person",
     "program",

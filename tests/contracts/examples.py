@@ -257,6 +257,9 @@ COMMANDS = {
     | {"account_name": "ACME-HOSPITAL", "apply_to": {"invoice_number": "US-000003"}},
     "record-refund": COMPANY
     | {"account_name": "ACME-HOSPITAL", "amount": "25", "although_ledger": True},
+    "open-dispute": COMPANY | {"invoice_number": "US-000001", "line_no": 2, "amount": "120.5"},
+    "resolve-dispute": COMPANY
+    | {"dispute": "DP-000001", "resolution": "credit", "quantity": "2.5"},
     "load-opening-documents": COMPANY
     | {
         "documents": [

@@ -166,7 +166,8 @@ NOT_PERSONAL_TEXT = """
     billed_in_batch draft drafts made_by made_by_id option_name options
     billing_companies billing_company billto_node body_sha256 capabilities cause charge_id
     check_id check_message check_outcome circuit_message client_reference code command command_id
-    company_ids content_hash corrects_invoice corrects_number cost_center country credits
+    company_ids content_hash corrects_invoice corrects_number cost_center country credit_note
+    credits dispute
     currency cursor cycle default_account default_item default_tax default_time_group derivation
     document_id document_kind document_type ends_on fact_id fact_kind family fee_id
     base charged_as fees funded_by option option_name tiers volume_of

@@ -20,7 +20,8 @@ MAY: Mapping[str, str] = {
     "clerk": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger record-bounces hold-reminders"
     " record-payment apply-payment unapply-payment reverse-payment apply-credit create-drafts"
-    " remove-draft-line cancel-draft regenerate-draft combine-drafts record-supplier-number",
+    " remove-draft-line cancel-draft regenerate-draft combine-drafts record-supplier-number"
+    " open-dispute",
     "manager": "snooze-pay-lines release-pay-lines edit-pay-line retry-document record-download"
     " preview-batch health-check add-charge poll-ledger generate-batch retry-parked"
     " credit-invoice set-bill-rate confirm-rates set-catalog-item set-time-group"
@@ -31,7 +32,7 @@ MAY: Mapping[str, str] = {
     " record-refund set-reminders hold-reminders send-reminder set-invoice-option"
     " set-country-grouping set-workflow create-drafts remove-draft-line cancel-draft"
     " regenerate-draft combine-drafts finalize-drafts record-supplier-number set-fee set-fee-tiers"
-    " set-opening-volume",
+    " set-opening-volume open-dispute resolve-dispute",
     "controller": "reconcile",
     "admin": "set-billing-company set-self-billing-agreement connect-ledger test-ledger"
     " disconnect-ledger import-mapping"

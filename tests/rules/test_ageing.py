@@ -46,6 +46,7 @@ def owed(
         "currency": currency,
         "day": day,
         "amount": Decimal(amount),
+        "disputed": Decimal(0),
         "documents": documents,
     }
 

@@ -48,6 +48,24 @@ LATER_FAULTS = {
         "UPDATE invoicer.payment_line SET amount = 2068.63",
         {"line_balances", "payment_parts"},
     ),
+    "a dispute of more than is left to pay": (
+        "INSERT INTO invoicer.dispute_entry VALUES (1, 2, 'opened', 9999, '2026-04-08', '', 'c-8',"
+        " 'pat', '')",
+        {"dispute_entries", "disputed_lines"},
+    ),
+    "a dispute of which more is upheld than was disputed": (
+        "INSERT INTO invoicer.dispute_entry VALUES (1, 2, 'upheld', -101, '2026-04-08', '', 'c-8',"
+        " 'pat', '')",
+        {"dispute_entries"},
+    ),
+    "a second open dispute of a line": (
+        "WITH twin AS (INSERT INTO invoicer.dispute OVERRIDING SYSTEM VALUE SELECT 2,"
+        " billing_company, invoice_id, line_no, currency, reason, actor, opened_on"
+        " FROM invoicer.dispute)"
+        " INSERT INTO invoicer.dispute_entry SELECT 2, entry_no, kind, amount, entered_on,"
+        " credit_note, command_id, actor, reason FROM invoicer.dispute_entry",
+        {"disputed_lines"},
+    ),
     "a document that is paid beyond its balance": (
         "UPDATE invoicer.payment SET amount = 2068.63",
         {"document_balances", "payment_parts"},
@@ -65,3 +83,11 @@ async def received_payment(inserter: RowInserter) -> None:
         "INSERT INTO invoicer.payment VALUES ('hand', 'pay-1', 2, 1, 500, 'USD', '2026-04-07', '')"
     )
     await inserter.run("INSERT INTO invoicer.payment_line VALUES (2, 'hand', 'pay-1', 1, 1, 500)")
+    await inserter.run(
+        "INSERT INTO invoicer.dispute (billing_company, invoice_id, line_no, currency, reason,"
+        " actor, opened_on) VALUES ('acme-us', 2, 1, 'USD', '38 h', 'pat', '2026-04-08')"
+    )
+    await inserter.run(
+        "INSERT INTO invoicer.dispute_entry"
+        " VALUES (1, 1, 'opened', 100, '2026-04-08', '', 'c-7', 'pat', '38 h')"
+    )

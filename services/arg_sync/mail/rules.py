@@ -137,7 +137,7 @@ def reminder_words(
     values = {
         "invoices": "\n".join(_in_words(each, today) for each in ordered),
         "count": str(len(ordered)),
-        "total": written(sum((each.balance for each in ordered), Decimal(0)), currency),
+        "total": written(sum((each.due for each in ordered), Decimal(0)), currency),
         "currency": currency,
         "days": str(stage),
         "debtor": newest.debtor_name,
@@ -152,5 +152,5 @@ def _in_words(invoice: OpenInvoice, today: date) -> str:
     return (
         f"{invoice.invoice_number} of {invoice.invoice_date}, due {invoice.due_date},"
         f" {counted(invoice.overdue(today), 'day')} overdue:"
-        f" {written(invoice.balance, invoice.currency)} {invoice.currency}"
+        f" {written(invoice.due, invoice.currency)} {invoice.currency}"
     )

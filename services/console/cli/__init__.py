@@ -45,6 +45,7 @@ MODULES = {
     "invoices": ("invoices", "numbers"),
     "credits": ("credit",),
     "payments": ("payments",),
+    "disputes": ("disputes",),
     "ageing": ("invoices",),
     "reports": ("reports",),
     "explaining": ("why", "why-not", "history"),

@@ -9,6 +9,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.invoices import app
 from services.console.cli.options import Company, parsed, read_date
 from services.console.cli.output import Column
+from services.console.columns.disputes import disputed_column
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -24,6 +25,7 @@ def ageing(
     """Show what each debtor owes, by days past due.
 
     A credit is taken from the invoice that it corrects, a payment from the invoice that it pays.
+    What is disputed is part of the ages; the rest is due.
     """
     from services.console.queries.ageing import ageing as outstanding
 
@@ -33,6 +35,7 @@ def ageing(
         Column("account_name", most=40),
         Column("documents", figures=True),
         *(Column(age, age, figures=True) for age in (*found["ages"], "total")),
+        *disputed_column(found["debtors"]),
         Column("currency", ""),
     ]
     run.table(

@@ -141,12 +141,14 @@ def _fee(fee: dict[str, Any] | None) -> str:
 
 
 def _paid(place: dict[str, Any], currency: str) -> str:
-    """What received payments pay of an invoiced line, and by which checks."""
+    """What received payments pay of an invoiced line, by which checks, and what is disputed."""
+    disputed, rest = place.get("disputed"), fact(place.get("left_to_pay"))
+    words = f"{fact(disputed)} {currency} of {rest} left is disputed"
     if not place.get("check_ids"):
-        return ""
+        return f"nothing; {words}" if disputed else ""
     checks = ", ".join(place["check_ids"])
-    left = fact(place["left_to_pay"])
-    return f"{fact(place['paid'])} {currency} by check {checks}; {left} left"
+    left = words if disputed else f"{rest} left"
+    return f"{fact(place['paid'])} {currency} by check {checks}; {left}"
 
 
 def why_not(

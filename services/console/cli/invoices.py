@@ -32,6 +32,7 @@ from services.console.cli.options import (
     read_decimal,
 )
 from services.console.columns.batches import DOWNLOADS
+from services.console.columns.disputes import OF_INVOICE
 from services.console.columns.invoices import (
     ALLOWANCES,
     CREDITS,
@@ -140,6 +141,7 @@ def show(
     """
     from services.console.queries import invoices
     from services.console.queries.batches import batch_downloads
+    from services.console.queries.disputes import disputes
     from services.console.queries.history import history
 
     async def read(connection: Any) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def show(
             "lines": await invoices.invoice_lines(connection, invoice_id, limit),
             "credits": await invoices.invoice_credits(connection, invoice_id, limit),
             "payments": await invoices.invoice_payments(connection, invoice_id, limit),
+            "disputes": (await disputes(connection, invoice_id=invoice_id, limit=limit))[0],
             "downloads": await batch_downloads(connection, head["batch_id"]),
             "history": await history(connection, number, HISTORY_SHOWN),
         }
@@ -173,6 +176,7 @@ def show(
         [allowance_row(row) for row in found["credits"]], CREDITS, title="credits of its lines"
     )
     run.table(found["payments"], PAYMENTS, title="payments")
+    run.table(found["disputes"], OF_INVOICE, title="disputes")
     run.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
     run.table(found["history"], HISTORY, title="history")
 

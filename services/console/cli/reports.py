@@ -17,6 +17,7 @@ from services.console.cli.options import (
     read_date,
 )
 from services.console.cli.output import Column, plain_value
+from services.console.columns.disputes import disputed_column
 from shared.terms import counted
 
 if TYPE_CHECKING:
@@ -219,12 +220,13 @@ class _Shown:
         from services.console.queries.reports import CLOSING
         from shared.calendar import AGEING_BUCKETS
 
+        closing = [row for row in self.rows if row["entry"] == CLOSING]
         columns = [
             Column("account_name", "debtor", most=40),
             *(Column(age, age, figures=True) for age in AGEING_BUCKETS),
+            *disputed_column(closing),
             Column("currency", ""),
         ]
-        closing = [row for row in self.rows if row["entry"] == CLOSING]
         self.run.table(closing, columns, title=f"days past due on {self.span.until}")
 
     def _opening(self) -> str:

@@ -5,7 +5,8 @@ A credit note is applied to the invoices that it corrects, and a payment to the 
 pays, in the order of their dates. Credits on a document with debits pay those first, so what a
 document is worth is its total. What is then left above zero ages by its due date. What is left
 below zero ages by its own date: a credit that corrects nothing, what a credit or a payment exceeds
-the open amount by, and what is unapplied of a received payment by its date of deposit.
+the open amount by, and what is unapplied of a received payment by its date of deposit. What is
+disputed is part of the ages and of the total, and is shown beside them.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from services.console.queries.amounts import at_minor_unit
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.calendar import AGEING_BUCKETS, ageing_bucket
 
-COLUMNS = (*AGEING_BUCKETS, "total")
+COLUMNS = (*AGEING_BUCKETS, "total", "disputed")
 
 
 async def ageing(connection: ReadConnection, billing_company: str, as_of: date) -> dict[str, Any]:
@@ -34,12 +35,13 @@ async def ageing(connection: ReadConnection, billing_company: str, as_of: date) 
 
 
 def age_by_debtor(rows: Iterable[Row], as_of: date) -> list[Row]:
-    """Outstanding amounts of one day each (account_name, currency, day, amount, documents), by
-    debtor and age.
+    """Outstanding amounts of one day each (account_name, currency, day, amount, disputed,
+    documents), by debtor and age.
     """
     debtors: dict[tuple[str, str], Row] = {}
     for row in rows:
         amounts = {ageing_bucket(row["day"], as_of): row["amount"], "total": row["amount"]}
+        amounts["disputed"] = row["disputed"]
         _add(debtors, row["account_name"], row, amounts)
     return _rounded(debtors.values())
 

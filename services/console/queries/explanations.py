@@ -96,17 +96,21 @@ def _location(row: Row) -> dict[str, Any]:
 
 
 async def _paid(connection: ReadConnection, row: Row) -> dict[str, Any]:
-    """What received payments pay of an invoiced line, their checks, and what is left of it."""
+    """What received payments pay of an invoiced line, their checks, what is left of it and what of
+    that is disputed.
+    """
     if row["invoice_number"] is None:
         return {}
     (found,) = await fetch(
         connection,
-        "SELECT paid, check_ids, balance AS left_to_pay, currency"
-        " FROM invoicer.console_billing_record WHERE pay_line_id = :id",
+        "SELECT r.paid, r.check_ids, r.balance AS left_to_pay, coalesce((SELECT sum(d.disputed)"
+        " FROM invoicer.console_dispute d WHERE d.invoice_id = r.invoice_id"
+        " AND d.line_no = r.line_no), 0) AS disputed, r.currency"
+        " FROM invoicer.console_billing_record r WHERE r.pay_line_id = :id",
         id=row["pay_line_id"],
     )
-    shown = with_money(found, "paid", "left_to_pay")
-    return {name: shown[name] for name in ("paid", "check_ids", "left_to_pay")}
+    shown = with_money(found, "paid", "left_to_pay", "disputed")
+    return {name: shown[name] for name in ("paid", "check_ids", "left_to_pay", "disputed")}
 
 
 async def _rate(connection: ReadConnection, row: Row) -> Row:

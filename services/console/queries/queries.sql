@@ -3,7 +3,8 @@
 -- name: outstanding_amounts
 -- What each debtor owes as of a day, by the day from which the amount ages: what credit notes set
 -- off and payments are applied to their invoices in the order of their dates, and what is left
--- below zero ages by its own date, as does what is unapplied of a received payment.
+-- below zero ages by its own date, as does what is unapplied of a received payment. `disputed`:
+-- what of an invoice was disputed on that day.
 WITH closed AS (
   SELECT invoice_id, account_name, currency, invoice_date, due_date, total
       FROM invoicer.console_invoice
@@ -28,19 +29,25 @@ running AS (
   SELECT o.account_name, o.currency, t.invoice_id, t.day, t.amount, greatest(o.own, 0) AS room,
          sum(t.amount) OVER (PARTITION BY t.invoice_id ORDER BY t.day, t.kind, t.id) AS so_far
   FROM applied t JOIN own o USING (invoice_id)),
+disputed AS (
+  SELECT d.invoice_id, sum(e.amount) AS amount
+  FROM invoicer.console_dispute d JOIN invoicer.console_dispute_entry e USING (dispute_id)
+  WHERE d.billing_company = :company AND e.entered_on <= :as_of GROUP BY d.invoice_id),
 parts AS (
-  SELECT account_name, currency, invoice_id, invoice_date AS day, own AS amount FROM own
-      WHERE own < 0
+  SELECT account_name, currency, invoice_id, invoice_date AS day, own AS amount, 0 AS disputed
+  FROM own WHERE own < 0
   UNION ALL
-  SELECT o.account_name, o.currency, o.invoice_id, o.due_date, o.own - coalesce(t.amount, 0)
+  SELECT o.account_name, o.currency, o.invoice_id, o.due_date, o.own - coalesce(t.amount, 0),
+      least(o.own - coalesce(t.amount, 0), coalesce(d.amount, 0))
   FROM own o LEFT JOIN (SELECT invoice_id, sum(amount) AS amount FROM applied GROUP BY 1) t
       USING (invoice_id)
+  LEFT JOIN disputed d USING (invoice_id)
   WHERE o.own > coalesce(t.amount, 0)
   UNION ALL
-  SELECT account_name, currency, invoice_id, day, -least(amount, so_far - room)
+  SELECT account_name, currency, invoice_id, day, -least(amount, so_far - room), 0
   FROM running WHERE so_far > room AND amount > 0
   UNION ALL
-  SELECT account_name, currency, NULL, received_on, -unapplied
+  SELECT account_name, currency, NULL, received_on, -unapplied, 0
   FROM (
     SELECT r.account_name, r.currency, r.received_on, r.amount
         + (SELECT coalesce(sum(b.amount), 0) FROM invoicer.console_payment_return b
@@ -52,7 +59,8 @@ parts AS (
     FROM invoicer.console_received_payment r
     WHERE r.billing_company = :company AND r.received_on <= :as_of) received
   WHERE unapplied <> 0)
-SELECT account_name, currency, day, sum(amount) AS amount, count(invoice_id) AS documents
+SELECT account_name, currency, day, sum(amount) AS amount, sum(disputed) AS disputed,
+    count(invoice_id) AS documents
 FROM parts GROUP BY account_name, currency, day ORDER BY account_name, currency, day
 
 -- name: time_groups

@@ -115,6 +115,7 @@ async def reminder_preview(
                 "due_date": invoice.due_date,
                 "days_overdue": max(invoice.overdue(today), 0),
                 "balance": at_minor_unit(invoice.balance, invoice.currency),
+                "disputed": at_minor_unit(invoice.disputed, invoice.currency),
                 "currency": invoice.currency,
                 "stage": decided.stage.days if decided.stage else None,
                 "code": decided.code,

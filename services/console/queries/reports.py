@@ -68,6 +68,8 @@ BY_MONTH = (
     _number("amount"),
     CURRENCY,
 )
+AGES = (*AGEING_BUCKETS, "disputed")
+"""What the closing balance of a statement has beside the balance."""
 INVOICED = (_number("net"), _number("tax"), _number("total"), CURRENCY)
 
 
@@ -273,6 +275,7 @@ REPORTS = {
                 _number("balance", summed=False),
                 CURRENCY,
                 *(ReportColumn(age, age, "amount", 12, least=FILES_ONLY) for age in AGEING_BUCKETS),
+                ReportColumn("disputed", "disputed", "amount", 12, least=FILES_ONLY),
             ),
             by_account=True,
         ),
@@ -339,7 +342,7 @@ async def report_rows(
 ) -> AsyncGenerator[Row, None]:
     """The rows of a report, through a cursor; each has its columns, amounts in currency decimals.
 
-    The closing balance of a statement has what is due by age.
+    The closing balance of a statement has what is owed by age, and what of that is disputed.
     """
     values = {
         "company": billing_company,
@@ -352,7 +355,7 @@ async def report_rows(
     ages: dict[tuple[str, str], Row] = {}
     no_ages: Row = {}
     if report.name == "statement":
-        no_ages = dict.fromkeys(AGEING_BUCKETS)
+        no_ages = dict.fromkeys(AGES)
         due = await ageing(connection, billing_company, span.until)
         ages = {(row["account_name"], row["currency"]): row for row in due["debtors"]}
     sql, ordered = with_positions(QUERIES[report.name], values)
@@ -361,7 +364,7 @@ async def report_rows(
         row = no_ages | dict(record)
         if row.get("entry") == CLOSING:
             aged = ages.get((row["account_name"], row["currency"]), {})
-            row |= {age: aged.get(age, Decimal(0)) for age in AGEING_BUCKETS}
+            row |= {age: aged.get(age, Decimal(0)) for age in AGES}
         yield with_money(row, *money)
 
 

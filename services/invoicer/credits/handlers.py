@@ -57,7 +57,7 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
             f"{command.billing_company} has no document {number}",
             "see `backoffice invoices search`, or check the spelling",
         )
-    heads = await _locked(connection, command, issued)
+    heads = await lock_to_credit(connection, command.billing_company, issued)
     issued_lines = (await credits.issued_lines(connection, [issued.invoice_id]))[issued.invoice_id]
     who = {"actor": command.actor, "reason": command.reason}
     undone: dict[DocKey, Decimal] = {}
@@ -121,15 +121,15 @@ async def _keep_fees(
     await fee_store.add_returned_fees(connection, invoice_id, issued.invoice_id, noted, of_lines)
 
 
-async def _locked(
-    connection: AsyncConnection, command: CreditInvoice, issued: IssuedDocument
+async def lock_to_credit(
+    connection: AsyncConnection, billing_company: str, issued: IssuedDocument
 ) -> dict[DocKey, SettledDocument]:
     """Lock the source documents of the invoice and their companies, and return the documents.
 
     Which documents these are never changes.
     """
     documents = await credits.documents_of(connection, issued.invoice_id)
-    companies = {command.billing_company} | await lines.companies_of(connection, documents)
+    companies = {billing_company} | await lines.companies_of(connection, documents)
     await lock_billto(connection)
     await lock_companies(connection, companies, exclusive=True)
     heads = await settlement.settled_documents_for(connection, documents, lock=True)

@@ -36,6 +36,7 @@ from shared.events.commands.dead_letters import (
     ResumeConsumer,
     SkipRecords,
 )
+from shared.events.commands.disputes import OpenDispute, ResolveDispute
 from shared.events.commands.drafts import (
     CancelDraft,
     CombineDrafts,
@@ -162,6 +163,8 @@ AnyCommand = (
     | ReversePayment
     | ApplyCredit
     | RecordRefund
+    | OpenDispute
+    | ResolveDispute
     | Explain
     | ExplainOption
     | RecordDownload

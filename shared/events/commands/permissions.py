@@ -62,6 +62,8 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.ApplyCredit: Permission(_CLERK),
     commands.RecordSupplierNumber: Permission(_CLERK),
     commands.RecordRefund: Permission(_MANAGER),
+    commands.OpenDispute: Permission(_CLERK),
+    commands.ResolveDispute: Permission(_MANAGER),
     # what decides about invoices, and invoices
     commands.SetCatalogItem: Permission(_MANAGER, "all"),
     commands.SetTimeGroup: Permission(_MANAGER, "all"),

@@ -483,12 +483,16 @@ CREATE VIEW arg_sync.console_reminder AS
 CREATE VIEW arg_sync.console_reminded_invoice AS
   SELECT i.billing_company, i.invoice_number, d.stage, d.reminder_id
   FROM arg_sync.reminded_invoice d JOIN invoicer.invoice i USING (invoice_id);
--- What decides whether an invoice is reminded: what is open of it, its latest reminder, a hold.
+-- What decides whether an invoice is reminded: what is open of it, what of that is disputed, its
+-- latest reminder, a hold.
 CREATE VIEW arg_sync.console_open_invoice AS
   SELECT i.invoice_id, i.billing_company, i.account_name, i.invoice_number, i.invoice_date,
       i.due_date, i.currency, b.balance, i.is_opening, i.seller ->> 'name' AS company_name,
       i.buyer ->> 'name' AS debtor_name, r.stage AS reminded_stage, r.reminder_id,
-      h.reason AS hold_reason, h.until_date AS hold_until
+      h.reason AS hold_reason, h.until_date AS hold_until,
+      least(greatest(b.balance, 0), coalesce((
+        SELECT sum(d.disputed) FROM invoicer.disputed_line d
+        WHERE d.invoice_id = i.invoice_id), 0)) AS disputed
   FROM invoicer.invoice i
   JOIN invoicer.invoice_balance b USING (invoice_id)
   LEFT JOIN LATERAL (

@@ -15,6 +15,7 @@ FILES = (
     "03_scheduler",
     "04_invoicer",
     "05_invoicer_views",
+    "14_disputes",
     "06_arg_sync",
     "07_console_views",
     "08_drafts",

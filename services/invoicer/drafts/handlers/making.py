@@ -44,8 +44,8 @@ async def make_drafts(
     if with_fees:
         raise Refused(
             "not_available_yet",
-            f"a draft cannot have an MSP fee yet, and documents of {listed(with_fees[:5])} have one",
-            "generate a batch without approval, or take the option's fee off: `backoffice fees set`",
+            f"a draft cannot have an MSP fee yet: {listed(with_fees[:5])} would have one",
+            "set the fee of the invoice option to 0: `backoffice fees set`, or generate a batch",
         )
     at = clock.now()
     new = []

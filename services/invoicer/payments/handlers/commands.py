@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.store.ledgers import ledgers_of
 from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.disputes.handlers import with_reduced
+from services.invoicer.disputes.store import reduce_paid
+from services.invoicer.invoices.rules.amounts import require_amount
 from services.invoicer.payments.handlers.answers import (
     AppliedPart,
     answer_of,
@@ -31,7 +35,6 @@ from services.invoicer.payments.rules.received import (
     ReceivedPayment,
     payment_meant,
     repeated,
-    require_amount,
     require_received,
     take_unapplied,
 )
@@ -328,11 +331,23 @@ def _after(payment: ReceivedPayment, parts: Iterable[AppliedPart]) -> ReceivedPa
     return replace(payment, applied=payment.applied + sum((each.amount for each in parts), ZERO))
 
 
+async def _then_reduce(
+    handler: CommandHandler, connection: AsyncConnection, command: PaymentCommand
+) -> Answer:
+    """Carry a command out, and take off disputes what is paid of their lines after all."""
+    answer = await handler(connection, command)
+    company = await company_of(connection, command.billing_company)
+    day = clock.today_of(company.time_zone)
+    return with_reduced(
+        answer, await reduce_paid(connection, command, company.billing_company, day)
+    )
+
+
 HANDLERS: Mapping[type[Any], CommandHandler] = {
-    RecordPayment: on_record_payment,
-    ApplyPayment: on_apply_payment,
+    RecordPayment: partial(_then_reduce, on_record_payment),
+    ApplyPayment: partial(_then_reduce, on_apply_payment),
     UnapplyPayment: on_unapply_payment,
     ReversePayment: on_reverse_payment,
-    ApplyCredit: on_apply_credit,
+    ApplyCredit: partial(_then_reduce, on_apply_credit),
     RecordRefund: on_record_refund,
 }

@@ -2,7 +2,8 @@
 close documents.
 
 It runs in the transaction of the command, after its documents are closed and under its lock of the
-billing company.
+billing company. What is credited of a disputed line takes off its dispute first, and what stays
+disputed takes no money.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.disputes.handlers import with_reduced
+from services.invoicer.disputes.store import reduce_credited
 from services.invoicer.payments.rules.sharing import free_by_credit
 from services.invoicer.payments.store import received as store
 from services.invoicer.payments.store.received import Entry
@@ -22,12 +25,20 @@ from shared.events.commands import (
     FinalizeDrafts,
     GenerateBatch,
     LoadOpeningDocuments,
+    ResolveDispute,
     RetryParked,
 )
 from shared.money import ZERO, rounded
 
 CLOSING = frozenset(
-    {GenerateBatch, RetryParked, FinalizeDrafts, CreditInvoice, LoadOpeningDocuments}
+    {
+        GenerateBatch,
+        RetryParked,
+        FinalizeDrafts,
+        CreditInvoice,
+        ResolveDispute,
+        LoadOpeningDocuments,
+    }
 )
 MOST_LISTED = 100
 
@@ -42,6 +53,11 @@ def freeing(handlers: Mapping[type[Any], CommandHandler]) -> dict[type[Any], Com
 
 async def _then_free(handler: CommandHandler, connection: AsyncConnection, command: Any) -> Answer:
     answer = await handler(connection, command)
+    company = await company_of(connection, command.billing_company)
+    reduced = await reduce_credited(
+        connection, command, company.billing_company, clock.today_of(company.time_zone)
+    )
+    with_reduced(answer, reduced)
     freed = await free_credited(connection, command.billing_company)
     if freed:
         answer.details["freed"] = freed[:MOST_LISTED]
@@ -73,7 +89,7 @@ async def free_credited(connection: AsyncConnection, billing_company: str) -> li
     entries: list[Entry] = []
     freed: list[dict[str, Any]] = []
     for document in sorted(documents.values(), key=lambda each: each.invoice_id):
-        changes = free_by_credit(document.values_to_pay, document.payments, document.step)
+        changes = free_by_credit(document.due_values, document.payments, document.step)
         for payment_id, lines in changes.items():
             payment = payments[payment_id]
             entry = Entry(

@@ -1,16 +1,18 @@
 """Whether money may be applied to a document, and how much of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
 from services.invoicer.drafts.rules.invoicing_status import PROCESSED, Status, require_allowed
-from services.invoicer.payments.rules.received import require_amount
+from services.invoicer.invoices.rules.amounts import require_amount
 from services.invoicer.payments.rules.sharing import (
     Amounts,
     PaidByPayment,
     apply_to_lines,
+    due_of,
+    left_of,
     most_to_apply,
     paid_by_line,
     values_to_pay,
@@ -26,7 +28,7 @@ class PayableDocument:
 
     `values`: net after allowance, plus tax, less credits, by line. `paid_on_document`: what
     accounting systems and opening data say is paid of it as a whole. `payments`: in the order in
-    which they were applied.
+    which they were applied. `disputed`: what is disputed of lines, which is not due.
     """
 
     invoice_id: int
@@ -38,6 +40,7 @@ class PayableDocument:
     values: Amounts
     paid_on_document: Decimal = ZERO
     payments: Sequence[PaidByPayment] = ()
+    disputed: Amounts = field(default_factory=dict[int, Decimal])
     status: Status = PROCESSED
 
     @property
@@ -49,6 +52,18 @@ class PayableDocument:
     def values_to_pay(self) -> dict[int, Decimal]:
         """The values of the lines without what is paid of the document as a whole."""
         return values_to_pay(self.values, self.paid_on_document, self.step)
+
+    @property
+    def due_values(self) -> dict[int, Decimal]:
+        """The same without what is disputed of them."""
+        return due_of(self.values_to_pay, self.disputed)
+
+    @property
+    def due(self) -> Decimal:
+        """What is left to pay of it without what is disputed."""
+        left = left_of(self.values_to_pay, paid_by_line(self.payments))
+        disputed = sum(left.values(), ZERO) - sum(due_of(left, self.disputed).values(), ZERO)
+        return max(self.balance - disputed, ZERO)
 
     @property
     def balance(self) -> Decimal:
@@ -102,13 +117,14 @@ def amount_to_apply(
 ) -> Decimal:
     """Return how much is applied: what is named, else as much as is left on both sides.
 
-    An amount that is named is refused if it is more than is left. Without one it may be zero.
+    An amount that is named is refused if it is more than is left. Without one it may be zero, and
+    what is disputed is not paid, unless its line is named.
     """
     where = document.invoice_number + (f" line {', '.join(map(str, line_nos))}" if line_nos else "")
     paid = paid_by_line(document.payments)
     most = most_to_apply(document.values_to_pay, paid, line_nos)
     if amount is None:
-        return min(unapplied, most)
+        return min(unapplied, most if line_nos else min(most, document.due))
     currency = document.currency
     require_amount(amount, currency, where)
     if amount > most:
@@ -132,19 +148,28 @@ def shares_of(
 ) -> dict[int, Decimal]:
     """Return the parts of an amount on the lines of a document."""
     paid = paid_by_line(document.payments)
-    return apply_to_lines(amount, document.values_to_pay, paid, document.step, line_nos)
+    return apply_to_lines(
+        amount, document.values_to_pay, paid, document.step, line_nos, document.disputed
+    )
 
 
 def require_applied(amount: Decimal, documents: Sequence[PayableDocument]) -> None:
     """Refuse a command that would apply nothing."""
     if amount == 0:
-        left = [each.invoice_number for each in documents if each.balance > 0]
+        left = [each.invoice_number for each in documents if each.due > 0]
+        disputed = [each.invoice_number for each in documents if each.balance > each.due]
         numbers = ", ".join(each.invoice_number for each in documents)
         if left:
             raise Refused(
                 "nothing_unapplied",
                 f"nothing is unapplied that could pay {', '.join(left)}",
                 "see `backoffice payments list --unapplied`",
+            )
+        if disputed:
+            raise Refused(
+                "disputed",
+                f"all that is left to pay of {', '.join(disputed)} is disputed",
+                "resolve the dispute, or name the amount or the line that is paid after all",
             )
         raise Refused(
             "nothing_left",

@@ -8,6 +8,7 @@ are multiples of the smallest unit of the currency and add up to the whole.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from shared.money import ZERO, split
 
@@ -72,13 +73,37 @@ def left_of(values: Amounts, paid: Amounts) -> dict[int, Decimal]:
 
 
 def apply_to_lines(
-    amount: Decimal, values: Amounts, paid: Amounts, step: Decimal, chosen: Sequence[int] = ()
+    amount: Decimal,
+    values: Amounts,
+    paid: Amounts,
+    step: Decimal,
+    chosen: Sequence[int] = (),
+    disputed: Amounts = MappingProxyType({}),
 ) -> dict[int, Decimal]:
     """Share what is applied over the lines of a document, or over those that are chosen.
 
-    `amount` is at most `most_to_apply`.
+    `amount` is at most `most_to_apply`. What is disputed of lines is paid last, unless the lines
+    are chosen.
     """
-    return share(amount, _chosen(left_of(values, paid), chosen), step)
+    left = left_of(values, paid)
+    due = due_of(left, disputed)
+    whole = sum(due.values(), ZERO)
+    if chosen or due == left or whole <= 0:
+        return share(amount, _chosen(left, chosen), step)
+    if amount <= whole:
+        return share(amount, due, step)
+    parts = {line_no: part for line_no, part in due.items() if part}
+    rest = {line_no: left[line_no] - due[line_no] for line_no in left}
+    _add(parts, share(amount - whole, rest, step))
+    return parts
+
+
+def due_of(left: Amounts, disputed: Amounts) -> dict[int, Decimal]:
+    """Return what is left of each line without what is disputed of it."""
+    return {
+        line_no: rest - min(disputed.get(line_no, ZERO), max(rest, ZERO))
+        for line_no, rest in left.items()
+    }
 
 
 def most_to_apply(values: Amounts, paid: Amounts, chosen: Sequence[int] = ()) -> Decimal:

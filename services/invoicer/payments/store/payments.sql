@@ -62,6 +62,11 @@ GROUP BY k.invoice_id, k.payment_id, k.line_no, f.first_at, r.received_on
 HAVING sum(k.amount) <> 0
 ORDER BY k.invoice_id, f.first_at, r.received_on, k.payment_id, k.line_no
 
+-- name: disputed_lines
+-- what is disputed of lines of documents
+SELECT invoice_id, line_no, disputed FROM invoicer.disputed_line
+WHERE invoice_id = ANY(CAST(:ids AS bigint[]))
+
 -- name: add_entries
 -- entries of received payments on documents, each with the next number
 INSERT INTO invoicer.payment

@@ -119,6 +119,9 @@ async def documents_for(
     paid: dict[int, dict[str, dict[int, Decimal]]] = {invoice_id: {} for invoice_id in ids}
     for line in await rows(connection, _QUERIES["paid_lines"], ids=ids) if ids else ():
         paid[line.invoice_id].setdefault(line.payment_id, {})[line.line_no] = line.amount
+    disputed: dict[int, dict[int, Decimal]] = {invoice_id: {} for invoice_id in ids}
+    for line in await rows(connection, _QUERIES["disputed_lines"], ids=ids) if ids else ():
+        disputed[line.invoice_id][line.line_no] = line.disputed
     return {
         head.invoice_number: PayableDocument(
             head.invoice_id,
@@ -130,6 +133,7 @@ async def documents_for(
             values[head.invoice_id],
             head.paid_on_document,
             [PaidByPayment(*each) for each in paid[head.invoice_id].items()],
+            disputed[head.invoice_id],
         )
         for head in heads
     }
