@@ -21,9 +21,8 @@ FORTY_HOURS = realization_line("40", tax_code="VAT")
 async def small_data_set(inserter: RowInserter) -> None:
     """A small data set with a case of everything that is checked.
 
-    An invoiced line that a later realization corrects, an open and edited one, one partly forgiven,
-    a withheld document, a fee in two instalments, two batches with a declared jump of numbers, a
-    watermark that moved.
+    An invoiced line that is corrected later, an open and edited one, one partly forgiven, a
+    withheld document, a fee in two instalments, two batches with a jump of numbers, a watermark.
     """
     await inserter.company()
     first, second = await _first_batch(inserter)

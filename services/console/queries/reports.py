@@ -274,8 +274,7 @@ REPORTS = {
                 _number("amount"),
                 _number("balance", summed=False),
                 CURRENCY,
-                *(ReportColumn(age, age, "amount", 12, least=FILES_ONLY) for age in AGEING_BUCKETS),
-                ReportColumn("disputed", "disputed", "amount", 12, least=FILES_ONLY),
+                *(ReportColumn(age, age, "amount", 12, least=FILES_ONLY) for age in AGES),
             ),
             by_account=True,
         ),
@@ -353,9 +352,8 @@ async def report_rows(
         "account": account_name,
     }
     ages: dict[tuple[str, str], Row] = {}
-    no_ages: Row = {}
-    if report.name == "statement":
-        no_ages = dict.fromkeys(AGES)
+    no_ages: Row = dict.fromkeys(AGES) if report.name == "statement" else {}
+    if no_ages:
         due = await ageing(connection, billing_company, span.until)
         ages = {(row["account_name"], row["currency"]): row for row in due["debtors"]}
     sql, ordered = with_positions(QUERIES[report.name], values)

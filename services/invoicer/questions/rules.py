@@ -1,12 +1,13 @@
 """Compares two cut-offs: why a line is in a batch by one and out by the other.
 
-Also says what gives a line an Account Name.
+Also says what gives a line an Account Name, and why a rejected line is out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.rules.grouping import Debtor
@@ -118,4 +119,14 @@ def _why_out(
     return (
         f"{ends} after {debtor.window.cycle}, the last complete cycle of time group"
         f" {group.name} ({group.words})"
+    )
+
+
+def rejected(line: Any, rejection: Any) -> tuple[str, str, str]:
+    """Return code, message and fix of a line that was on a draft which was rejected."""
+    return (
+        reasons.REJECTED,
+        f"pay line {line.pay_line_id} was on {rejection.draft}, which {rejection.actor} rejected:"
+        f" {rejection.reason} ({rejection.rejected_at:%Y-%m-%d})",
+        f"change the item, or release it: `backoffice pay-lines release {line.pay_line_id}`",
     )

@@ -40,13 +40,7 @@ async def make_drafts(
     """
     if not documents:
         return []
-    with_fees = sorted({each.group.account_name for each in documents if each.group.fees})
-    if with_fees:
-        raise Refused(
-            "not_available_yet",
-            f"a draft cannot have an MSP fee yet: {listed(with_fees[:5])} would have one",
-            "set the fee of the invoice option to 0: `backoffice fees set`, or generate a batch",
-        )
+    _refuse_fees(documents)
     at = clock.now()
     new = []
     for document in documents:
@@ -102,6 +96,17 @@ async def make_drafts(
         ],
     )
     return drafts
+
+
+def _refuse_fees(documents: Sequence[Document]) -> None:
+    """Refuse documents with MSP fees: drafts do not keep them."""
+    with_fees = sorted({each.group.account_name for each in documents if each.group.fees})
+    if with_fees:
+        raise Refused(
+            "not_available_yet",
+            f"a draft cannot have an MSP fee yet: {listed(with_fees[:5])} would have one",
+            "set the fee of the invoice option to 0: `backoffice fees set`, or generate a batch",
+        )
 
 
 def option_of(plan: BatchPlan, group: Group) -> InvoiceOption | None:

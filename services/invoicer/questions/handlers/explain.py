@@ -17,7 +17,7 @@ from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, cycle_with
 from services.invoicer.lines.rules import NOTHING, QuantityAmount
-from services.invoicer.questions.rules import no_account_name
+from services.invoicer.questions.rules import no_account_name, rejected
 from services.invoicer.questions.store import explain as store
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
@@ -261,7 +261,7 @@ async def _explain_open(
         if error is not None and not reason:
             explanation = Explanation(error.code, error.message, error.fix)
         elif reason == reasons.REJECTED:
-            explanation = _rejected(line, await store.rejection_of(connection, line))
+            explanation = Explanation(*rejected(line, await store.rejection_of(connection, line)))
         elif snooze is not None:
             explanation = _snoozed(reason, line, snooze)
         elif not reason and (batch := await store.limiting_batch(connection, line)) is not None:
@@ -272,15 +272,6 @@ async def _explain_open(
             explanation = _by_reason(reason, line, plan, debtors.get(debtor_no))
         explained[line.pay_line_id] = explanation
     return explained
-
-
-def _rejected(line: Any, rejection: Any) -> Explanation:
-    return Explanation(
-        reasons.REJECTED,
-        f"pay line {line.pay_line_id} was on {rejection.draft}, which {rejection.actor} rejected:"
-        f" {rejection.reason} ({rejection.rejected_at:%Y-%m-%d})",
-        f"change the item, or release it: `backoffice pay-lines release {line.pay_line_id}`",
-    )
 
 
 def _snoozed(reason: str, line: Any, snooze: Any) -> Explanation:
