@@ -16,6 +16,21 @@ from services.console.cli import application
 from tests.conftest import Configure
 
 CHANGING = {
+    "workflows set",
+    "drafts create",
+    "drafts combine",
+    "drafts remove-line",
+    "drafts cancel",
+    "drafts regenerate",
+    "drafts approve",
+    "drafts reject",
+    "drafts reassign",
+    "drafts finalize",
+    "disputes open",
+    "disputes resolve",
+    "fees set",
+    "fees tiers set",
+    "fees opening-volume",
     "billing-company set",
     "catalog set",
     "import",
