@@ -35,7 +35,7 @@ def nothing(_: dict[str, Any]) -> None:
 
 @dataclass
 class Provider:
-    """A running provider. `claims` are those of whoever signs in; `change_token` and
+    """A running provider. `claims` are those of every person who signs in; `change_token` and
     `change_metadata` alter what it is about to say; `key` signs, `published` is in its key set.
     """
 
@@ -91,7 +91,7 @@ class Provider:
         return f"{signed}.{_part(mac) if self.algorithm == 'HS256' else ''}"
 
     def answer(self, request: Request) -> Response:
-        """Core 3.1.2.5: whoever asks is signed in."""
+        """Core 3.1.2.5: every person who asks is signed in."""
         given = dict(request.query_params)
         wanted = {"response_type": "code", "client_id": CLIENT, "code_challenge_method": "S256"}
         wrong = [name for name, value in wanted.items() if given.get(name) != value]
