@@ -174,6 +174,36 @@ class Settings:
         "names under which browsers reach the web console, with commas between; it answers to no"
         " other",
     ] = "127.0.0.1,localhost"
+    console_url: Annotated[
+        str,
+        "address under which browsers reach the web console through a proxy, e.g."
+        " https://billing.example.com; empty: as each request names it",
+    ] = ""
+    openid_issuer: Annotated[
+        str,
+        "OpenID provider where people sign in to the web console, as its discovery document names"
+        " itself; empty: none",
+    ] = ""
+    openid_client_id: Annotated[str, "id of the console at the OpenID provider"] = ""
+    openid_client_secret: Annotated[
+        str, "secret of that client; empty for a public client, which PKCE protects"
+    ] = field(default="", repr=False)
+    openid_client_secret_file: Annotated[Path | None, "file with that secret, better"] = None
+    openid_scopes: Annotated[str, "scopes to ask of the OpenID provider"] = "openid profile email"
+    openid_person_claim: Annotated[
+        str,
+        "claim with the name of the person in people and commands; email counts only if verified",
+    ] = "email"
+    openid_roles_claim: Annotated[
+        str,
+        "claim with the roles, e.g. groups or realm_access.roles; empty: roles are those of"
+        " `backoffice people set`",
+    ] = ""
+    openid_roles: Annotated[
+        str,
+        "roles of each value of that claim, VALUE=ROLE[:COMPANY] with commas between; empty: the"
+        " values are roles themselves",
+    ] = ""
     worker_pages: Annotated[
         str,
         "where the console finds the pages of the workers and of the lag exporter, e.g."

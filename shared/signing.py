@@ -164,15 +164,19 @@ class Signer:
         header = {"alg": ALGORITHMS[0], "kid": self.key_id}
         return jwt.encode(header, claims, self.key, algorithms=ALGORITHMS[:1]).encode()
 
-    def save(self, path: Path) -> None:
-        """Write the private key as a JWK with what else a program needs; mode 0600.
-
-        Raises `Refused` if the file exists: a key is never overwritten.
-        """
+    def file_text(self) -> str:
+        """The private key as a JWK with what else a program needs: the content of its file."""
         named = {"kid": self.key_id, "alg": ALGORITHMS[0], "use": "sig"}
         about = {"program": self.program, "audience": self.audience}
         body: dict[str, Any] = {**self.key.as_dict(private=True), **named, **about}
         body["asserts_actors"] = self.asserts_actors
+        return json.dumps(body, indent=2) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the private key to a file of mode 0600.
+
+        Raises `Refused` if the file exists: a key is never overwritten.
+        """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -183,7 +187,7 @@ class Signer:
                 "name another file with --file, or move this one away",
             ) from error
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(body, indent=2) + "\n")
+            file.write(self.file_text())
             file.flush()
             os.fsync(file.fileno())
 

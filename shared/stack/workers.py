@@ -29,12 +29,16 @@ ENDS_BEFORE_READY = 5
 STOP_PATIENCE_SECONDS = 20.0
 LIVE_LIMIT_SECONDS = 60.0
 OK = 200
+SETTINGS = tuple(each.name for each in fields(Settings))
+OF_THE_CONSOLE = tuple(
+    name for name in SETTINGS if name.startswith(("console_key_file", "openid_"))
+)
+"""Settings with secrets that the console alone has."""
 # What the stack decides by itself is left out.
 WORKER_SETTINGS = tuple(
-    {each.name for each in fields(Settings)}
+    {*SETTINGS}
     - {"stack", "database_url", "data", "cache", "workers", "ports", "commands", "key_file"}
-    - {"console_key_file"}  # the console alone has one
-    - {*SETTINGS_OF_KAFKA}
+    - {*OF_THE_CONSOLE, *SETTINGS_OF_KAFKA}
 )
 
 
@@ -119,7 +123,7 @@ class Worker(Part):
         # a worker has its own login only; the lag exporter needs none, the console two
         database_url = environment.pop("BACKOFFICE_DATABASE_URL", "")
         if self.service == WEB_CONSOLE:
-            environment |= python_environment("console_key_file", database_url=database_url)
+            environment |= python_environment(*OF_THE_CONSOLE, database_url=database_url)
         elif self.service != LAG_EXPORTER:
             environment["BACKOFFICE_DATABASE_URL"] = address_of(self.service, database_url)
         launch = Launch(

@@ -8,9 +8,10 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -24,10 +25,14 @@ from services.console.sessions.store import SessionStore
 from shared.broker.security import KafkaAccess
 from shared.events.billing import CommandResult
 from shared.settings import settings
+from shared.signing import Signer
 from shared.stack import running_stack
 from shared.stack.workers import WEB_CONSOLE, WITH_CONSOLE
 from tests import builders
 from tests.conftest import finish
+
+if TYPE_CHECKING:
+    from tests.web.signed import SignedOffice
 
 TODAY, CUT_OFF = "2026-04-15", "2026-03-31"
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 <b>bold</b>"
@@ -47,6 +52,7 @@ class Office:
     kafka: KafkaAccess
     data: Path
     sheets: dict[str, int] = field(default_factory=dict)
+    signer: Signer | None = None
 
     def link(self, person: str = "kim") -> str:
         """A one-time sign-in link."""
@@ -83,11 +89,12 @@ class Office:
         finish(send())
 
     def send(self, name: str, /, **fields: Any) -> CommandResult:
-        """Send a command as another client does; return its result."""
+        """Send a command as another client does, by `signer` if there is one; return its result."""
+        actor = self.signer.program if self.signer else "lou"
 
         async def send() -> CommandResult:
-            command = new_command(name, **{"actor": "lou", "reason": "test"} | fields)
-            async with Client(self.kafka) as client:
+            command = new_command(name, **{"actor": actor, "reason": "test"} | fields)
+            async with Client(self.kafka, signer=self.signer) as client:
                 return await client.send(command)
 
         return finish(send())  # type: ignore[no-any-return]
@@ -155,22 +162,27 @@ def browser(installed: str) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def office(installed: str, server_folder: Path) -> Iterator[Office]:
     """A stack with the web console, on a day in April 2026, with two billing companies."""
+    with running_office(server_folder / "web", COMMANDS="open") as made:
+        set_up(made, "acme", "Client of acme")
+        set_up(made, "beta", HOSTILE)
+        made.add_week("acme")
+        made.add_week("beta", worker_id="<i>w</i>")
+        yield made
+
+
+@contextmanager
+def running_office(folder: Path, **given: str) -> Iterator[Office]:
+    """A stack with the web console and these settings, on a day in April 2026."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA", "DATABASE_URL", "WORKERS", "TOPIC_PREFIX"):
             patch.delenv(f"BACKOFFICE_{name}", raising=False)
-        given = {"TODAY": TODAY, "SWEEP_SECONDS": "0.5", "COMMANDS": "open"}
-        for name, value in given.items():
+        for name, value in ({"TODAY": TODAY, "SWEEP_SECONDS": "0.5"} | given).items():
             patch.setenv(f"BACKOFFICE_{name}", value)
         settings.cache_clear()
-        with running_stack(server_folder / "web", WITH_CONSOLE) as stack:
+        with running_stack(folder, WITH_CONSOLE) as stack:
             (web,) = (each for each in stack.workers if each.service == WEB_CONSOLE)
             address = f"http://127.0.0.1:{web.port}"
-            made = Office(address, stack.database_url, stack.kafka_access, stack.data)
-            set_up(made, "acme", "Client of acme")
-            set_up(made, "beta", HOSTILE)
-            made.add_week("acme")
-            made.add_week("beta", worker_id="<i>w</i>")
-            yield made
+            yield Office(address, stack.database_url, stack.kafka_access, stack.data)
 
 
 def set_up(office: Office, company: str, debtor: str) -> None:
@@ -196,6 +208,15 @@ def set_up(office: Office, company: str, debtor: str) -> None:
         ("billto-changed", node.node_id, node),
         ("requirement-changed", requirement.requirement_id, requirement),
     )
+
+
+@pytest.fixture(scope="session")
+def signed_office(installed: str, server_folder: Path) -> "Iterator[SignedOffice]":
+    """A stack with signed commands, people of several roles, and an OpenID provider."""
+    from tests.web.signed import running_signed_office
+
+    with running_signed_office(server_folder / "web-signed") as made:
+        yield made
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ ReadResult = Callable[[AnyCommand], Awaitable[dict[str, Any] | None]]
 """Reads the result of a command; None while there is none."""
 
 
-def command_of_form(form_id: str, name: str, actor: str, **fields: Any) -> AnyCommand:
+def command_of_form(form_id: str, name: str, actor: str, /, **fields: Any) -> AnyCommand:
     """The command of a form. Raises `ValidationError` if the service could not read it."""
     body = {"command": name, "actor": actor, **fields}
     hashed = {key: value for key, value in body.items() if not key.startswith(SEALED)}

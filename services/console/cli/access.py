@@ -8,7 +8,7 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import option
-from services.console.cli.output import Column
+from services.console.columns.access import KEYS, PEOPLE
 
 if TYPE_CHECKING:
     from shared.signing import Signer
@@ -16,24 +16,6 @@ if TYPE_CHECKING:
 people_app = typer.Typer(help="People who may send commands.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys with which programs sign commands.", no_args_is_help=True)
 KEYS_FOLDER = "keys"
-PEOPLE = [
-    Column("person"),
-    Column("name", most=40),
-    Column("enabled"),
-    Column("roles", most=200),
-    Column("changed_by", "changed by"),
-    Column("changed_at", "at"),
-]
-KEYS = [
-    Column("program"),
-    Column("key_id", "key", ids=True),
-    Column("state"),
-    Column("roles", most=200),
-    Column("asserts_actors", "asserts actors"),
-    Column("added_at", "added"),
-    Column("valid_until", "valid until"),
-    Column("disabled_reason", "why disabled", most=60),
-]
 Program = Annotated[str, typer.Argument(metavar="NAME", help="Name of the program.")]
 Roles = Annotated[
     list[str] | None,

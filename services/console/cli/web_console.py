@@ -1,4 +1,4 @@
-"""`backoffice console link|password|sign-ins`: sign in to the web console."""
+"""`backoffice console link|password|sign-ins|sessions|end-sessions`: who is signed in, and how."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,19 +8,16 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import login_name, option
-from services.console.cli.output import Column, finish
+from services.console.cli.output import finish
+from services.console.columns.access import SESSIONS, SIGN_INS
+from shared.terms import counted
 
 if TYPE_CHECKING:
     from services.console.sessions.store import SessionStore
 
-app = typer.Typer(help="Sign in to the web console.", no_args_is_help=True)
-SIGN_INS = [
-    Column("attempted_at", "at"),
-    Column("person"),
-    Column("address", "from"),
-    Column("way"),
-    Column("outcome"),
-]
+app = typer.Typer(help="Sign in to the web console, and see who did.", no_args_is_help=True)
+LOCAL = "this machine"
+"""Where the command line is, in the record of sign-ins."""
 Result = TypeVar("Result")
 Person = Annotated[
     str,
@@ -81,6 +78,30 @@ def sign_ins(
     found = _with_sessions(run, lambda sessions: sessions.sign_ins(limit))
     run.document({"sign_ins": found})
     run.table(found, SIGN_INS, empty="no sign-in yet; get a link with `backoffice console link`")
+
+
+@command(app)
+def sessions(
+    run: Run, person: Annotated[str | None, option("Only his.", metavar="PERSON")] = None
+) -> None:
+    """List sessions of the web console that have not ended, the last used first."""
+    found = _with_sessions(run, lambda store: store.sessions(person))
+    run.document({"sessions": found})
+    run.table(found, SESSIONS, empty="no one is signed in to the web console")
+
+
+@command(app, "end-sessions")
+def end_sessions(
+    run: Run,
+    person: Annotated[str, typer.Argument(metavar="PERSON")],
+    session: Annotated[str | None, option("Only this one (default: all).", metavar="ID")] = None,
+) -> None:
+    """End sessions of a person in the web console: he has to sign in again."""
+    ended = _with_sessions(
+        run, lambda store: store.end_sessions(person, login_name(), LOCAL, session)
+    )
+    run.document({"person": person, "ended": ended})
+    run.say(f"{counted(ended, 'session')} of {person} ended")
 
 
 def _address(run: Run) -> str:

@@ -34,6 +34,11 @@ def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
+def session_id_of(token: str) -> str:
+    """The name of a session for people: a part of the hash of its token."""
+    return digest_of(token).hex()[:16]
+
+
 def hashed(password: str) -> str:
     """The argon2 hash of a password. Raises `Refused` for one that is too short or too long."""
     if not LEAST_PASSWORD <= len(password) <= LONGEST_PASSWORD:

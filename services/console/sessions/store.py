@@ -11,12 +11,15 @@ import asyncpg
 
 from services.console.queries.snapshot import raise_if_unavailable
 from services.console.sessions import rules
+from services.console.sessions.openid import Begun
 from shared.errors import Refused
 from shared.logins import SESSIONS, connect
 from shared.sql import named_queries
 
 SQL = named_queries(Path(__file__).with_name("sessions.sql"))
 MOST_CONNECTIONS = 3
+MOST_SESSIONS = 500
+OPENID = "openid"
 WAIT_FIX = "wait a quarter of an hour, or ask for a link of `backoffice console link`"
 
 
@@ -26,6 +29,16 @@ class Session:
 
     person: str
     csrf_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIdSignIn:
+    """What the answer of the OpenID provider must fit, and where the person goes then."""
+
+    nonce: str
+    code_verifier: str
+    redirect_uri: str
+    next_path: str
 
 
 class SessionStore:
@@ -121,33 +134,92 @@ class SessionStore:
             )
         return Session(row["person"], row["csrf_token"]) if row else None
 
-    async def sign_out(self, token: str) -> None:
-        """End a session."""
+    async def sign_out(self, token: str) -> str:
+        """End a session; return the ID token with which it began, or ""."""
         async with self._connection() as connection:
-            await connection.execute(
-                "DELETE FROM console.browser_session WHERE token_sha256 = $1",
+            found = await connection.fetchval(
+                "DELETE FROM console.browser_session WHERE token_sha256 = $1 RETURNING id_token",
                 rules.digest_of(token),
             )
+        return found or ""
 
-    async def sign_ins(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest sign-ins and refusals first."""
+    async def begin_openid(self, begun: Begun, redirect_uri: str, next_path: str) -> None:
+        """Keep what the answer to a sign-in at the OpenID provider must fit."""
+        async with self._connection() as connection:
+            await connection.execute(
+                SQL["begin_openid"],
+                rules.digest_of(begun.state),
+                begun.nonce,
+                begun.code_verifier,
+                redirect_uri,
+                next_path,
+                rules.LINK,
+            )
+
+    async def take_openid(self, state: str) -> OpenIdSignIn | None:
+        """The sign-in of a state, which serves once; None if there is none, or it is too old."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(SQL["take_openid"], rules.digest_of(state))
+        return OpenIdSignIn(**row) if row else None
+
+    async def sign_in_by_openid(self, person: str, id_token: str, address: str) -> str:
+        """Return the token of a new session of a person whom the OpenID provider named."""
+        async with self._connection() as connection, connection.transaction():
+            await self._record(connection, person, address, OPENID, done=True)
+            return await self._start(connection, person, address, id_token)
+
+    async def refuse_openid(self, person: str, address: str) -> None:
+        """Record a sign-in at the OpenID provider that was refused."""
+        async with self._connection() as connection:
+            await self._record(connection, person, address, OPENID, done=False)
+
+    async def sessions(self, person: str | None = None) -> list[dict[str, Any]]:
+        """The sessions of a person, or of all, that have not ended; the last used first.
+
+        `session_id` names a session and signs no one in.
+        """
         async with self._connection() as connection:
             rows = await connection.fetch(
-                "SELECT attempted_at, person, address, way, outcome FROM console.sign_in"
-                " ORDER BY sign_in_no DESC LIMIT $1",
-                limit,
+                SQL["sessions"], person, rules.IDLE, rules.LONGEST, MOST_SESSIONS
             )
         return [dict(row) for row in rows]
 
-    async def _start(self, connection: Any, person: str, address: str) -> str:
+    async def end_sessions(
+        self, person: str, by: str, address: str, session_id: str | None = None
+    ) -> int:
+        """End all sessions of a person, or the named one of his; return their number.
+
+        Who ended them and from where is in the record of sign-ins.
+        """
+        async with self._connection() as connection, connection.transaction():
+            ended = await connection.fetch(SQL["end_sessions"], person, session_id)
+            if ended:
+                await connection.execute(
+                    SQL["record"], person, address, "session", f"ended by {by}"
+                )
+        return len(ended)
+
+    async def sign_ins(
+        self, limit: int = 100, person: str | None = None, before: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Sign-ins, refusals and ended sessions, the newest first.
+
+        `before`: only those older than the one with this `sign_in_no`.
+        """
+        async with self._connection() as connection:
+            rows = await connection.fetch(SQL["sign_ins"], person, before, limit)
+        return [dict(row) for row in rows]
+
+    async def _start(self, connection: Any, person: str, address: str, id_token: str = "") -> str:
         token = rules.new_token()
         await connection.execute(
-            "INSERT INTO console.browser_session (token_sha256, person, csrf_token, address)"
-            " VALUES ($1, $2, $3, $4)",
+            "INSERT INTO console.browser_session (token_sha256, person, csrf_token, address,"
+            " id_token) VALUES ($1, $2, $3, $4, $5)",
             rules.digest_of(token),
             person,
             rules.new_token(),
             address,
+            id_token,
         )
         await connection.execute(SQL["forget_ended"], rules.IDLE, rules.LONGEST)
         return token
@@ -155,13 +227,8 @@ class SessionStore:
     async def _record(
         self, connection: Any, person: str, address: str, way: str, *, done: bool
     ) -> None:
-        await connection.execute(
-            "INSERT INTO console.sign_in (person, address, way, outcome) VALUES ($1, $2, $3, $4)",
-            person,
-            address,
-            way,
-            "signed in" if done else "refused",
-        )
+        outcome = "signed in" if done else "refused"
+        await connection.execute(SQL["record"], person, address, way, outcome)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:

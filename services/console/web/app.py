@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,7 @@ from services.console.actions.verification import Verification
 from services.console.addresses import find_addresses
 from services.console.queries.pool import ReadPool
 from services.console.queries.verification import run_checks
+from services.console.sessions.openid import find_openid
 from services.console.sessions.store import SessionStore
 from services.console.web import (
     batches,
@@ -29,7 +31,10 @@ from services.console.web import (
     inbox,
     invoices,
     monitoring,
+    openid,
     pay_lines,
+    people,
+    program_keys,
     search,
     setup,
     setup_upload,
@@ -43,10 +48,13 @@ from shared import telemetry
 from shared.errors import Refused, Unavailable
 from shared.settings import OPEN, settings
 
-SCREENS: tuple[Any, ...] = (batches, generate, invoices, pay_lines, inbox, setup, monitoring)
+SCREENS: tuple[Any, ...] = (
+    *(batches, generate, invoices, pay_lines, inbox, setup, monitoring, people),
+)
 """The screens of the navigation, in its order; each is a module with `SCREEN` and `router`."""
 OTHERS: tuple[Any, ...] = (
     signing_in,
+    openid,
     search,
     commands,
     downloads,
@@ -54,6 +62,7 @@ OTHERS: tuple[Any, ...] = (
     why,
     edit,
     setup_upload,
+    program_keys,
 )
 NOT_FOUND_CODES = ("unknown_", "ambiguous_")
 FORBIDDEN_CODES = ("no_role", "other_billing_company", "not_permitted", "form_expired")
@@ -68,8 +77,12 @@ def build_app() -> FastAPI:
     for module in (*OTHERS, *SCREENS):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-    hosts = frozenset(name.strip().lower() for name in settings().console_hosts.split(","))
-    app.add_middleware(Protection, hosts=hosts)
+    app.state.openid = find_openid(settings())
+    public = urlsplit(settings().console_url).hostname or ""
+    names = [*settings().console_hosts.split(","), public]
+    hosts = frozenset(name.strip().lower() for name in names) - {""}
+    also_to = app.state.openid.origin if app.state.openid else ""
+    app.add_middleware(Protection, hosts=hosts, forms_also_to=also_to)
     app.add_exception_handler(SignInNeeded, _to_sign_in)
     for kind in (Refused, Unavailable, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _show_failure)
@@ -86,6 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         Verification(partial(run_checks, found.database_url)),
         is_open=settings().commands == OPEN,
         screens=[module.SCREEN for module in SCREENS],
+        openid=app.state.openid,
     )
     app.state.console, app.state.prepared = console, False
     try:

@@ -55,7 +55,7 @@ async def check(
 ) -> Response:
     """Send the health check and the question for the batch groups."""
     company = page.require_company(billing_company)
-    asked = {"billing_company": company, "cut_off_date": cut_off or None}
+    asked: dict[str, Any] = {"billing_company": company, "cut_off_date": cut_off or None}
     health = await page.act(form_id, "health-check", seconds=LONG_SECONDS, **asked)
     groups = await page.act(form_id, "list-batch-groups", seconds=LONG_SECONDS, **asked)
     if health.command is None or groups.command is None:

@@ -12,6 +12,8 @@ from shared.errors import Refused
 from shared.events.commands.permissions import permission_of
 
 ALL_COMPANIES = ""
+Grant = tuple[str, str]
+"""A role, and its billing company or "" for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Identity:
 
     person: str
     name: str
-    grants: frozenset[tuple[str, str]] | None
+    grants: frozenset[Grant] | None
 
     @property
     def roles(self) -> str:

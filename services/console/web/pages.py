@@ -20,6 +20,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from services.console.actions.commander import Commander, command_of_form, result_within
+from services.console.actions.key_pairs import KeyPairs
 from services.console.actions.verification import Verification
 from services.console.columns import Column
 from services.console.columns.text import visible
@@ -27,6 +28,7 @@ from services.console.queries.commands import command_result
 from services.console.queries.companies import company_names
 from services.console.queries.pool import ReadPool
 from services.console.queries.snapshot import ReadConnection
+from services.console.sessions.openid import OpenId
 from services.console.sessions.store import SessionStore
 from services.console.web.identity import Identity, identify
 from shared.errors import Refused
@@ -67,6 +69,8 @@ class Console:
     verification: Verification
     is_open: bool
     screens: Sequence[ScreenEntry] = ()
+    openid: OpenId | None = None
+    key_pairs: KeyPairs = field(default_factory=KeyPairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +187,19 @@ class Page:
     # -- commands
 
     async def act(
-        self, form_id: str, name: str, /, *, seconds: float = RESULT_SECONDS, **fields: Any
+        self,
+        form_id: str,
+        name: str,
+        /,
+        *,
+        seconds: float = RESULT_SECONDS,
+        unless: Callable[[], Awaitable[Refusal | None]] | None = None,
+        **fields: Any,
     ) -> Outcome:
         """Send the command of a form under the name of the person, and wait a little for its
         result. The same form with the same content is sent as the same command.
+
+        `unless`: why it must not be sent; asked only if the command has no result yet.
         """
         if not FORM_ID.fullmatch(form_id):
             return Outcome(refusal=Refusal("form_unreadable", "the form has lost its id", "reload"))
@@ -199,6 +212,8 @@ class Page:
             return await self.read(command_result, sent.owner, sent.command_id)
 
         if (found := await read(command)) is None:
+            if unless is not None and (refusal := await unless()) is not None:
+                return Outcome(command, refusal=refusal)
             try:
                 await self.console.commander.publish(command)
             except Refused as refused:

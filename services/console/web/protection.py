@@ -8,13 +8,12 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-POLICY = (
+POLICY = (  # a form that signs out may end at the OpenID provider, {also}
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " font-src 'self'; connect-src 'self'; form-action 'self'; frame-src 'self'; object-src 'self';"
-    " base-uri 'none'; frame-ancestors 'self'"
+    " font-src 'self'; connect-src 'self'; form-action 'self'{also}; frame-src 'self';"
+    " object-src 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"referrer-policy", b"same-origin"),
@@ -37,8 +36,10 @@ UNKNOWN_HOST = "the console does not answer to this name; see BACKOFFICE_CONSOLE
 class Protection:
     """An ASGI middleware: headers on every answer, and refusals of forms of elsewhere."""
 
-    def __init__(self, app: Any, hosts: frozenset[str]) -> None:
+    def __init__(self, app: Any, hosts: frozenset[str], forms_also_to: str = "") -> None:
         self._app, self._hosts = app, hosts
+        policy = POLICY.format(also=f" {forms_also_to}" if forms_also_to else "")
+        self._headers = ((b"content-security-policy", policy.encode()), *HEADERS)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -52,7 +53,7 @@ class Protection:
                 given = {name.lower() for name, _ in headers}
                 kept = CACHED if scope["path"].startswith("/static/") else NO_STORE
                 message["headers"] = headers + [
-                    each for each in (*HEADERS, kept) if each[0] not in given
+                    each for each in (*self._headers, kept) if each[0] not in given
                 ]
             await send(message)
 

@@ -15,6 +15,7 @@ from services.console.web.pages import (
     cookie_name,
 )
 from shared.errors import Refused
+from shared.settings import settings
 
 router = APIRouter()
 HOME = "/batches"
@@ -28,9 +29,9 @@ def local_path(path: str) -> str:
 
 
 @router.get("/sign-in")
-async def sign_in_form(next: str = "") -> HTMLResponse:
+async def sign_in_form(request: Request, next: str = "") -> HTMLResponse:
     """The form."""
-    return _form(next)
+    return sign_in_page(request, next)
 
 
 @router.post("/sign-in")
@@ -45,8 +46,8 @@ async def sign_in(
     try:
         token = await sessions.sign_in_by_password(person.strip(), password, address_of(request))
     except Refused as refused:
-        return _form(next, person, refused)
-    return _signed_in(request, token, local_path(next))
+        return sign_in_page(request, next, person, refused)
+    return signed_in(request, token, local_path(next))
 
 
 @router.get("/sign-in/link/{token}")
@@ -55,15 +56,20 @@ async def sign_in_by_link(request: Request, token: str) -> Response:
     try:
         session = await console_of(request).sessions.sign_in_by_link(token, address_of(request))
     except Refused as refused:
-        return _form("", "", refused)
-    return _signed_in(request, session, HOME)
+        return sign_in_page(request, refused=refused)
+    return signed_in(request, session, HOME)
 
 
 @router.post("/sign-out")
 async def sign_out(page: OpenPage) -> Response:
-    """End the session."""
-    await page.console.sessions.sign_out(page.request.cookies.get(cookie_name(), ""))
-    answer = RedirectResponse("/sign-in", SEE_OTHER)
+    """End the session, and that at the OpenID provider if it began there."""
+    token = page.request.cookies.get(cookie_name(), "")
+    id_token, openid = await page.console.sessions.sign_out(token), page.console.openid
+    place = None
+    if id_token and openid is not None:
+        back = public_address(page.request) + "/sign-in"
+        place = await openid.sign_out_address(id_token, back)
+    answer = RedirectResponse(place or "/sign-in", SEE_OTHER)
     answer.delete_cookie(cookie_name())
     return answer
 
@@ -81,20 +87,43 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _signed_in(request: Request, token: str, path: str) -> Response:
-    answer = RedirectResponse(path, SEE_OTHER)
+def public_address(request: Request) -> str:
+    """Scheme, host and port under which the browser reaches the console."""
+    return settings().console_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
+
+
+def set_cookie(
+    request: Request, answer: Response, name: str, value: str, seconds: int, *, path: str = "/"
+) -> None:
+    """Set a cookie that no script reads and no page of elsewhere sends with a form."""
     answer.set_cookie(
-        cookie_name(),
-        token,
-        max_age=int(LONGEST.total_seconds()),
+        name,
+        value,
+        max_age=seconds,
+        path=path,
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=public_address(request).startswith("https:"),
     )
+
+
+def signed_in(request: Request, token: str, path: str) -> Response:
+    """Go on to a path with a new session."""
+    answer = RedirectResponse(path, SEE_OTHER)
+    set_cookie(request, answer, cookie_name(), token, int(LONGEST.total_seconds()))
     return answer
 
 
-def _form(next: str, person: str = "", refused: Refused | None = None) -> HTMLResponse:
-    values = {"next": local_path(next), "person": person, "refusal": refused}
+def sign_in_page(
+    request: Request, next: str = "", person: str = "", refused: Refused | None = None
+) -> HTMLResponse:
+    """The form, with why a sign-in was refused."""
+    openid = console_of(request).openid
+    values = {
+        "next": local_path(next),
+        "person": person,
+        "refusal": refused,
+        "provider": openid.host if openid else None,
+    }
     html = ENVIRONMENT.get_template("sign_in.html").render(values)
     return HTMLResponse(html, 403 if refused else 200)
