@@ -19,7 +19,7 @@ from shared.broker.acls import ADMIN, PRINCIPALS, Acl, Kind, Operation, Pattern,
 from shared.broker.topics import CONSUMED, FLOW, all_topics
 from shared.events.commands.permissions import PERMISSIONS, ROLES
 from shared.settings import Settings
-from tests.contracts import personal_data
+from tests.contracts import personal_data, screens
 from tests.contracts.limits import LIMITS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -204,6 +204,19 @@ def _page(title: str, body: str) -> str:
     return f"# {title}\n\n{MADE}\n\n{body}\n"
 
 
+def screens_page() -> str:
+    """One row a command: the screens of the web console that send it, and its own form."""
+    intro = (
+        "What of the web console sends a command: screens that are made for it, and a form of its\n"
+        "own, unless it says why there is none. *Set-up, All commands* lists the forms. A page or\n"
+        "a form shows only to those whose roles may send the command\n"
+        "([permissions](permissions.md))."
+    )
+    table = [f"| `{command}` | {named} | {form} |" for command, named, form in screens.rows()]
+    head = ["| command | screens | form |", "|---|---|---|"]
+    return _page("Screens of commands", "\n".join([intro, "", *head, *table]))
+
+
 PAGES = {
     "settings.md": settings_page,
     "topics.md": topics_page,
@@ -213,6 +226,7 @@ PAGES = {
     "personal-data.md": personal_data_page,
     "cli.md": cli_page,
     "permissions.md": permissions_page,
+    "screens.md": screens_page,
 }
 
 

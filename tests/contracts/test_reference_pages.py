@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from services.console.web.forms.command_form import NO_FORM, form_of
+from tests.contracts import screens
 from tests.contracts.reference_pages import FOLDER, PAGES
 
 ROOT = FOLDER.parents[1]
@@ -29,3 +31,15 @@ def test_every_guarantee_names_a_test_that_exists(page: str, least: int) -> None
         assert (ROOT / path).exists(), path
         text = (ROOT / path).read_text(encoding="utf-8")
         assert not test or f"def {test}(" in text, f"{path}::{test}"
+
+
+def test_every_command_can_be_sent_from_the_web_console() -> None:
+    """Each has a form, or a stated reason; the modules that are named exist, and so do commands."""
+    assert all(screens.WEB.joinpath(f"{module}.py").exists() for module in screens.titles())
+    named = screens.screens_of()
+    assert set(NO_FORM) < set(named) and all(NO_FORM.values())
+    for command in set(named) - set(NO_FORM):
+        assert form_of(command).fields, command
+    assert {"generate-batch", "credit-invoice", "snooze-pay-lines", "set-person"} <= {
+        command for command, found in named.items() if found
+    }

@@ -14,7 +14,7 @@ SCREENS = (
     *("/batches", "/generate", "/invoices", "/search?text=nothing"),
     *("/setup", "/setup/companies", "/setup/billto?node=office-beta", "/setup/upload/debtors"),
     *("/edit/set-billing-company?billing_company=acme", "/edit/set-time-group"),
-    *("/setup/workflows", "/edit/set-workflow"),
+    *("/setup/workflows", "/edit", "/edit/set-workflow"),
 )
 
 

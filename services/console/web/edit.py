@@ -1,5 +1,7 @@
 """One page for each command: `/edit/COMMAND`, the form of the command and what became of it.
 
+`/edit` lists them.
+
 Parameters of the address that are fields of the command fill the form; `then` is where one goes
 after it. `EDITS` says what is special about a command; the others have the plain form. Screens
 link here: `page.link("/edit/set-time-group", time_group="W1", then="/setup/time-groups")`.
@@ -15,7 +17,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from services.console.actions.commands import MODELS
 from services.console.queries.snapshot import ReadConnection
-from services.console.web.forms.command_form import CommandForm, form_of
+from services.console.web.forms.command_form import NO_FORM, CommandForm, form_of
 from services.console.web.forms.fields import Unformable
 from services.console.web.forms.view import EMPTY_ROWS, FormView, read_was
 from services.console.web.pages import OpenPage, Outcome, Page
@@ -84,6 +86,17 @@ def edit_of(command: str) -> Edit:
         raise Refused("unknown_command", f"there is no command {command}", "go back")
     title = command.replace("-", " ")
     return EDITS.get(command) or Edit(title[0].upper() + title[1:], "/batches", button="Send")
+
+
+@router.get("/edit")
+async def commands(page: OpenPage) -> HTMLResponse:
+    """Every command with a form that his roles allow, with what it does in one sentence."""
+    found = [
+        (command, " ".join((model.__doc__ or "").split(". ")[0].split()).rstrip(".") + ".")
+        for command, model in sorted(MODELS.items())
+        if command not in NO_FORM and page.identity.may_somewhere(command)
+    ]
+    return page.show("forms/list.html", commands=found)
 
 
 @router.get("/edit/{command}")
