@@ -90,7 +90,7 @@ def edit_of(command: str) -> Edit:
 
 @router.get("/edit")
 async def commands(page: OpenPage) -> HTMLResponse:
-    """Every command with a form that his roles allow, with what it does in one sentence."""
+    """Every command with a form that his roles allow, with what it does."""
     found = [
         (command, " ".join((model.__doc__ or "").split(". ")[0].split()).rstrip(".") + ".")
         for command, model in sorted(MODELS.items())
