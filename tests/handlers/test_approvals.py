@@ -258,3 +258,76 @@ async def test_the_health_check_names_steps_without_approvers(approvals: Approva
     ids = {each["code"]: each["ids"] for each in found["findings"]}
     assert ids["step_without_approver"] == ["W, two (role:manager)"]
     assert ids["approver_field_empty"] == ["E1 (department_head)"]
+
+
+async def test_a_batch_drafts_what_must_be_approved(approvals: Approvals) -> None:
+    """From the option's workflow to the closed document: head, then controller, then a number.
+
+    An edit and a revision restart routing; who changed the draft does not approve it; an amount
+    below all conditions needs no approval (msp.md 2 and 5).
+    """
+    programme = approvals.programme
+    await approvals.set_workflow(HEAD, CONTROLLER)
+    await programme.send(
+        "engagement-changed", engagement("E1", revision=2, custom={"department_head": "hanna"})
+    )
+    await programme.option(workflow="W")
+    await programme.items(("E1", "4", ""))
+    made = await programme.tell("generate-batch", cut_off_date="2026-03-31")
+    assert made["message"] == "1 draft: D-000001"
+    assert made["details"]["drafts"][0]["status"] == "Pending Approval Routing"
+    assert await programme.rows("SELECT count(*) FROM invoicer.invoice") == [(0,)]
+    cited = [{"draft": "D-000001", "version": 1}]
+    early = await programme.tell("finalize-drafts", drafts=cited)
+    assert early["code"] == "status_forbids"
+    assert (await approvals.act("approve", "hanna"))["outcome"] == "accepted"
+    ((line,),) = await programme.rows("SELECT pay_line_id FROM invoicer.draft_line")
+    edited = await programme.tell(
+        "edit-pay-line", pay_line_id=line, quantity="5", reason="agreed", actor="hanna"
+    )
+    assert edited["outcome"] == "accepted", edited
+    approvals.version = 2
+    assert await approvals.state() == ("pending_approval_routing", [])
+    own = await approvals.act("approve", "hanna")
+    assert own["code"] == "four_eyes"
+    given = await approvals.act("reassign", "hanna", to="hugo")
+    assert given["outcome"] == "accepted", given
+    assert (await approvals.act("approve", "hugo"))["outcome"] == "accepted"
+    assert (await approvals.act("approve", "cleo"))["outcome"] == "accepted"
+    assert (await approvals.state())[0] == "pending_finalization"
+    closed = await programme.tell("finalize-drafts", drafts=[{"draft": "D-000001", "version": 2}])
+    assert closed["details"]["totals"][0]["net"] == "250.00", closed
+    assert await approvals.faults() == {}
+
+
+async def test_a_draft_below_all_conditions_needs_no_approval(approvals: Approvals) -> None:
+    """No step applies: it is Pending Finalization at once, and after an edit it is not."""
+    programme = approvals.programme
+    await approvals.set_workflow(CONTROLLER)
+    await programme.option(workflow="W")
+    await programme.items(("E1", "1", ""))
+    await programme.tell("generate-batch", cut_off_date="2026-03-31")
+    assert (await approvals.state())[0] == "pending_finalization"
+    ((line,),) = await programme.rows("SELECT pay_line_id FROM invoicer.draft_line")
+    await programme.tell("edit-pay-line", pay_line_id=line, quantity="40", reason="agreed")
+    assert (await approvals.state())[0] == "pending_approval_routing"
+    assert await approvals.faults() == {}
+
+
+async def test_a_workflow_forbids_more(approvals: Approvals) -> None:
+    """What it forbids in a status is refused there; the table's refusals stay."""
+    programme = approvals.programme
+    await approvals.send(
+        "set-workflow",
+        name="W",
+        steps=[CONTROLLER],
+        forbids=[{"status": "pending_finalization", "action": "edit"}],
+    )
+    await programme.option(workflow="W")
+    await programme.items(("E1", "1", ""))
+    await programme.tell("generate-batch", cut_off_date="2026-03-31")
+    ((line,),) = await programme.rows("SELECT pay_line_id FROM invoicer.draft_line")
+    refused = await programme.tell("edit-pay-line", pay_line_id=line, quantity="2", reason="agreed")
+    assert refused["code"] == "status_forbids"
+    assert "its workflow forbids to edit" in refused["message"]
+    assert await programme.rows("SELECT version FROM invoicer.draft") == [(1,)]

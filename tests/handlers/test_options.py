@@ -317,7 +317,7 @@ async def test_options_why_prints_the_steps(programme: Programme) -> None:
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"workflow": "two steps"}, "not_available_yet"),
+        ({"workflow": "two steps"}, "unknown_workflow"),
         ({"needs_transfer": True}, "not_available_yet"),
         ({"group_by": ["engagement.salary"]}, "unknown_group_field"),
         ({"group_by": ["bill.worker", "bill.worker"]}, "group_field_twice"),
@@ -326,7 +326,7 @@ async def test_options_why_prints_the_steps(programme: Programme) -> None:
 async def test_what_an_option_cannot_be_is_refused(
     programme: Programme, fields: dict[str, Any], code: str
 ) -> None:
-    """Drafts and transfer come later: an option that asks for them is refused."""
+    """Unknown fields and workflows; billing transfer comes later."""
     answer = await programme.tell("set-invoice-option", name="US staffing", **US | fields)
     assert (answer["outcome"], answer["code"]) == ("refused", code)
     assert await programme.rows("SELECT name FROM invoicer.invoice_option") == []

@@ -88,7 +88,7 @@ def set_option(
     ] = None,
     group_by: GroupBy = None,
     workflow: Annotated[
-        str, option("Approval workflow; not available yet.", "--workflow", metavar="W")
+        str, option("Workflow by which its documents are approved.", "--workflow", metavar="W")
     ] = "",
     needs_transfer: Annotated[
         bool,

@@ -179,6 +179,7 @@ async def _options(connection: ReadConnection, new_command: NewCommand) -> list[
             **{name: row[name] for name in names},
             currency=row["currency"] or None,
             default=row["is_default"],
+            workflow=row["workflow"],
             from_date=str(row["from_date"]),
         )
         for row in await invoice_options.invoice_options(connection)

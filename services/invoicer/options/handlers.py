@@ -16,6 +16,7 @@ from services.invoicer.options.rules import (
     group_list,
     unknown_fields,
 )
+from services.invoicer.workflows.store.versions import workflow_for, workflow_names
 from shared.clock import today_of
 from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_companies
@@ -27,6 +28,7 @@ from shared.terms import buyer_of, is_agreement, listed
 async def on_set_invoice_option(connection: AsyncConnection, command: SetInvoiceOption) -> Answer:
     """Save a version of an option under the exclusive lock of the billing company."""
     _check_available(command)
+    await _check_workflow(connection, command.workflow)
     _check_fields(command.group_by or ())
     company = command.billing_company
     _check_owner(company)
@@ -72,18 +74,23 @@ def _in_force(versions: Sequence[OptionVersion], day: date) -> OptionVersion | N
 
 
 def _check_available(command: SetInvoiceOption) -> None:
-    """Refuse what the steps after a closed batch are needed for: they do not exist yet."""
-    asked = [
-        "--workflow" if command.workflow else "",
-        "--needs-transfer" if command.needs_transfer else "",
-    ]
-    missing = [each for each in asked if each]
-    if missing:
+    """Refuse billing transfer, which does not exist yet."""
+    if command.needs_transfer:
         raise Refused(
             "not_available_yet",
-            f"option {command.name} asks for {listed(missing)}, which is not available yet:"
-            " a batch closes the documents at once",
-            "set the option without --workflow and --needs-transfer",
+            f"option {command.name} asks for billing transfer, which is not available yet",
+            "set the option without --needs-transfer",
+        )
+
+
+async def _check_workflow(connection: AsyncConnection, name: str) -> None:
+    """Refuse a workflow that does not exist: its drafts could never be approved."""
+    if name and await workflow_for(connection, name) is None:
+        known = await workflow_names(connection)
+        raise Refused(
+            "unknown_workflow",
+            f"there is no workflow {name!r}; there is {listed(known) or 'none'}",
+            f"name one of these, or set it: `backoffice workflows set {name} --file STEPS.csv`",
         )
 
 

@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.batches.handlers.batches import lock_batch
 from services.invoicer.drafts.handlers.making import draft_row
 from services.invoicer.drafts.handlers.recalculating import Change, recalculate
+from services.invoicer.drafts.handlers.routing import require_all_allowed
 from services.invoicer.drafts.handlers.terms_now import with_terms_now
-from services.invoicer.drafts.rules.invoicing_status import CANCELLED, Action, require_allowed
+from services.invoicer.drafts.rules.invoicing_status import CANCELLED, Action
 from services.invoicer.drafts.rules.names import draft_name, read_reference
 from services.invoicer.drafts.store import drafts as store
 from services.invoicer.drafts.store import lines
@@ -40,10 +41,7 @@ async def locked_drafts(
         raise Refused(
             "unknown_draft", f"{billing_company} has no draft {listed(unknown)}", SEE_DRAFTS
         )
-    for draft in found.values():
-        require_allowed(
-            f"draft {draft.name}", draft.status, action, in_flight=draft.transfer_in_flight
-        )
+    await require_all_allowed(connection, found, action)
     return {draft_id: found[draft_id] for draft_id in ids}
 
 

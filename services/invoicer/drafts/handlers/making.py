@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.handlers.build_batch import BatchPlan
 from services.invoicer.debtors.rules.allowances import AllowanceTerm, in_order
+from services.invoicer.drafts.handlers.routing import routed
 from services.invoicer.drafts.rules.invoicing_status import (
     TITLES,
     first_status,
@@ -78,24 +79,24 @@ async def make_drafts(
     company = plan.company.billing_company
     await draft_lines(connection, company, ids, with_allowances=with_allowances)
     found = await store.drafts_by_id(connection, ids.values())
-    drafts = [found[draft_id] for draft_id in sorted(found)]
     await store.add_events(
         connection,
         [
             DraftEvent(
-                each.draft_id,
+                draft_id,
                 "created",
-                each.version,
-                each.status,
+                draft.version,
+                draft.status,
                 command.actor,
                 at,
                 command.reason,
                 command_id=command.command_id,
             )
-            for each in drafts
+            for draft_id, draft in sorted(found.items())
         ],
     )
-    return drafts
+    found = await routed(connection, found)
+    return [found[draft_id] for draft_id in sorted(found)]
 
 
 def _refuse_fees(documents: Sequence[Document]) -> None:

@@ -18,6 +18,7 @@ from services.invoicer.debtors.rules.allowances import allowance_terms
 from services.invoicer.debtors.rules.companies import BillingCompany
 from services.invoicer.debtors.store import companies
 from services.invoicer.drafts.handlers.making import figures_of
+from services.invoicer.drafts.handlers.routing import routed
 from services.invoicer.drafts.rules.invoicing_status import CANCELLED, status_after_change
 from services.invoicer.drafts.store import drafts as store
 from services.invoicer.drafts.store import selection
@@ -62,7 +63,7 @@ async def recalculate(
         await store.save_status(connection, draft, status, version)
         events.append(_event(draft_id, version, status, change, at, ended=document is None))
     await store.add_events(connection, events)
-    return await store.drafts_by_id(connection, drafts)
+    return await routed(connection, await store.drafts_by_id(connection, drafts))
 
 
 def _event(

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.drafts.handlers.recalculating import Change, recalculate
-from services.invoicer.drafts.rules.invoicing_status import Action, require_allowed
+from services.invoicer.drafts.handlers.routing import require_all_allowed
+from services.invoicer.drafts.rules.invoicing_status import Action
 from services.invoicer.drafts.store import drafts as store
 from services.invoicer.drafts.store import lines, successors
 from services.invoicer.settlement.rules.snoozes import SET_BY_SETTLEMENT
@@ -76,11 +77,8 @@ async def redraft(
     if not replaced:
         return []
     drafts = await store.drafts_by_id(connection, replaced, lock=True)
-    for draft in drafts.values():
-        if action is not None:
-            require_allowed(
-                f"draft {draft.name}", draft.status, action, in_flight=draft.transfer_in_flight
-            )
+    if action is not None:
+        await require_all_allowed(connection, drafts, action)
     await successors.place(connection)
     by_company: dict[str, dict[int, Any]] = {}
     for draft_id, draft in drafts.items():

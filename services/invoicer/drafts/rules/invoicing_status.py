@@ -4,7 +4,7 @@ Handlers, command line and console read it. An item that is open is Pending Invo
 one of the next three statuses, a closed document is Processed. A cancelled draft allows nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple, Protocol
 
 from shared.errors import Refused
@@ -144,7 +144,7 @@ def require_allowed(
     action: Action,
     *,
     in_flight: bool = False,
-    forbidden: Sequence[str] = (),
+    forbidden: Collection[str] = (),
 ) -> Cell:
     """Return the cell of an action; refuse one that the status does not allow.
 

@@ -350,3 +350,22 @@ async def drafts_with_lines(connection: AsyncConnection, billing_company: str) -
     return [
         draft_name(row.draft_id) for row in await rows(connection, query, company=billing_company)
     ]
+
+
+async def forbidden_actions(
+    connection: AsyncConnection, drafts: Mapping[int, Draft]
+) -> dict[int, set[str]]:
+    """Return what the workflows of drafts forbid in the present status of each, by draft id."""
+    query = """
+        SELECT d.draft_id, w.forbids FROM invoicer.draft d
+        JOIN invoicer.workflow w ON w.name = d.workflow AND w.version = d.workflow_version
+        WHERE d.draft_id = ANY(CAST(:ids AS bigint[]))"""
+    found = await rows(connection, query, ids=sorted(drafts))
+    return {
+        row.draft_id: {
+            each["action"]
+            for each in as_json(row.forbids)
+            if each["status"] == drafts[row.draft_id].status
+        }
+        for row in found
+    }
