@@ -1,8 +1,8 @@
 """The checks of `backoffice verify`: one named query each, whose rows are the violations.
 
 A query follows its name and the statement that must be true, in `lines.sql`, `documents.sql`,
-`numbers.sql`, `payments.sql`, `disputes.sql`, `self_billing.sql`, `approvals.sql` and `fees.sql`.
-Its rows have the columns id and detail.
+`numbers.sql`, `payments.sql`, `disputes.sql`, `self_billing.sql`, `drafts.sql`, `approvals.sql` and
+`fees.sql`. Its rows have the columns id and detail.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ QUERIES = {
     name: query
     for file in (
         *("lines", "documents", "numbers", "payments", "disputes", "self_billing", "approvals"),
-        "fees",
+        *("drafts", "fees"),
     )
     for name, query in named_queries(FOLDER / f"{file}.sql").items()
 }

@@ -47,6 +47,15 @@ async def drafting(
     return await start_programme(Drafting(engine_of, unit_of_work_for), configure)
 
 
+FAULTS = [
+    ("UPDATE invoicer.draft SET net = net + 1 WHERE draft_id = 2", "draft_totals"),
+    ("UPDATE invoicer.draft_line SET tax_amount = 0.01", "draft_totals"),
+    ("UPDATE invoicer.draft SET status = 'cancelled' WHERE draft_id = 2", "draft_ended"),
+    ("UPDATE invoicer.draft SET total = total + 1 WHERE draft_id = 1", "draft_document"),
+    ("UPDATE invoicer.draft SET account_name = 'x' WHERE draft_id = 1", "draft_document"),
+    ("INSERT INTO invoicer.replaced_draft_line VALUES (1, 1, 1, 'n', 1)", "draft_places"),
+]
+"""What breaks a processed draft and one that waits, and the check of `verify` that finds it."""
 ITEMS = (("E1", "2", "PO-1"), ("E2", "4", "PO-1"), ("E3", "1", "PO-2"))
 
 
@@ -244,3 +253,18 @@ async def test_drafts_and_a_batch_close_the_same_documents(
     assert closed["outcome"] == "accepted", closed
     assert closed["details"]["totals"] == preview["details"]["totals"]
     await drafting.verified()
+
+
+@pytest.mark.parametrize(("statement", "check"), FAULTS)
+async def test_verify_finds_what_is_wrong_with_drafts(
+    drafting: Drafting, statement: str, check: str
+) -> None:
+    """Totals are those of the lines, an ended draft has none, a processed one its document."""
+    await drafting.items(*ITEMS)
+    await drafting.drafts()
+    await drafting.finalize("D-000001")
+    await drafting.verified()
+    async with drafting.engine_of("owner").begin() as connection:
+        await connection.exec_driver_sql(statement)
+    async with drafting.engine_of("auditor").connect() as connection:
+        assert check in {each.check for each in (await verify(connection)).faults}

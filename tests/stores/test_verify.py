@@ -9,7 +9,7 @@ from shared.verify.checks import CHECKS
 from tests.builders import product_line, realization, realization_line
 from tests.conftest import EngineOf
 from tests.fault_injection import InvoiceLine, RowInserter
-from tests.handlers.test_approvals import FAULTS as APPROVAL_FAULTS
+from tests.handlers import test_approvals, test_drafts
 from tests.stores.payment_faults import LATER_FAULTS, received_payment
 
 MARCH = date(2026, 3, 31)
@@ -456,7 +456,9 @@ async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf)
 def test_every_check_has_a_fault_that_it_catches() -> None:
     """Each check has at least one fault that it finds."""
     caught = {name for _, names in FAULTS.values() for name in names}
-    caught |= {"in_flight", "to_be_priced"} | {check for _, check in APPROVAL_FAULTS}
+    caught |= {"in_flight", "to_be_priced"} | {
+        check for _, check in test_approvals.FAULTS + test_drafts.FAULTS
+    }
     assert {check.name for check in CHECKS} == caught
 
 
