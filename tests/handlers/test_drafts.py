@@ -68,6 +68,8 @@ async def test_only_finalization_takes_a_number(drafting: Drafting) -> None:
         ("D-000002", "50.00", "Pending Finalization"),
     ]
     assert await drafting.rows("SELECT count(*) FROM invoicer.invoice") == [(0,)]
+    why = await drafting.tell("explain", document_id="T-E3")
+    assert why["message"].endswith("is on draft D-000002, version 1, which is Pending Finalization")
     await drafting.verified()
     again = await drafting.drafts()
     assert again == []

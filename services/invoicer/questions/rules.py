@@ -1,6 +1,7 @@
 """Compares two cut-offs: why a line is in a batch by one and out by the other.
 
-Also says what gives a line an Account Name, and why a rejected line is out.
+Also says what gives a line an Account Name, and why a line is out that was rejected or
+is on a draft.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.companies import Agreement
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, Span, TimeGroup
+from services.invoicer.drafts.rules.invoicing_status import TITLES
+from services.invoicer.drafts.rules.names import draft_name
 
 WORDS: Mapping[str, str] = {
     reasons.SCHEDULED: "they are due later",
@@ -129,4 +132,15 @@ def rejected(line: Any, rejection: Any) -> tuple[str, str, str]:
         f"pay line {line.pay_line_id} was on {rejection.draft}, which {rejection.actor} rejected:"
         f" {rejection.reason} ({rejection.rejected_at:%Y-%m-%d})",
         f"change the item, or release it: `backoffice pay-lines release {line.pay_line_id}`",
+    )
+
+
+def on_a_draft(line: Any) -> tuple[str, str, str]:
+    """Return code, message and fix of a line that is on a draft."""
+    name = draft_name(line.draft_id)
+    return (
+        "on_a_draft",
+        f"pay line {line.pay_line_id} is on draft {name}, version {line.version}, which is"
+        f" {TITLES[line.draft_status]}",
+        f"see `backoffice drafts show {name}`",
     )

@@ -17,7 +17,7 @@ from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, cycle_with
 from services.invoicer.lines.rules import NOTHING, QuantityAmount
-from services.invoicer.questions.rules import no_account_name, rejected
+from services.invoicer.questions.rules import no_account_name, on_a_draft, rejected
 from services.invoicer.questions.store import explain as store
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
@@ -121,7 +121,9 @@ async def _not_received(connection: AsyncConnection, document_id: str) -> Explan
 async def _without_open_lines(
     connection: AsyncConnection, state: Any, lines: Sequence[Any], document_id: str
 ) -> Explanation:
-    """Explain a document of which nothing is open: it is invoiced, or has no value."""
+    """Explain a document of which nothing is open: drafted, invoiced, or without a value."""
+    if drafted := [line for line in lines if line.draft_id]:
+        return Explanation(*on_a_draft(drafted[0]))
     closed = [line for line in lines if line.invoice_number]
     if closed:
         forgiven = await store.forgiven_of(connection, state.document_kind, state.document_id)
@@ -224,7 +226,7 @@ async def _explain_lines(
             fix = f"`backoffice why-not {line.document_id}`"
             explanation = Explanation("replaced", message, fix)
         else:
-            explanation = Explanation("on_a_draft", f"{name} is on a draft that waits for approval")
+            explanation = Explanation(*on_a_draft(line))
         explained[line.pay_line_id] = explanation
     for company in sorted(open_lines):
         explained |= await _explain_open(connection, command, company, open_lines[company])
