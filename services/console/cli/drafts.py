@@ -250,4 +250,5 @@ def _send(run: Run, command_name: str, names: list[str], **fields: Any) -> None:
 
 
 def _words(status: str) -> str:
-    return status.replace("_", " ")
+    """Pending Finalization for pending_finalization."""
+    return status.replace("_", " ").title()

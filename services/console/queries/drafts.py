@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.console.queries.amounts import with_money
 from services.console.queries.snapshot import ReadConnection, Row, fetch
 from shared.errors import Refused
 from shared.stored import as_json
@@ -55,7 +56,7 @@ async def draft(connection: ReadConnection, name: str) -> Row:
         id=head["draft_id"],
     )
     return head | {
-        "lines": lines,
+        "lines": [with_money(line, "amount", "tax_amount", "allowance_amount") for line in lines],
         "history": [event | {"details": as_json(event["details"])} for event in events],
     }
 
@@ -72,4 +73,5 @@ async def companies_of(connection: ReadConnection, names: list[str]) -> dict[str
 
 
 def _head(row: Row) -> dict[str, Any]:
-    return row | {name: as_json(row[name]) for name in ("tax_totals", "allowances")}
+    stored = {name: as_json(row[name]) for name in ("tax_totals", "allowances")}
+    return with_money(row, "net", "tax", "total") | stored

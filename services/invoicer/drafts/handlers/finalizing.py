@@ -188,8 +188,8 @@ def _answer(drafts: Mapping[int, Draft], closed: ClosedDocuments) -> Answer:
     batch, documents = closed.batch, closed.documents
     first, last = documents[0].invoice_number, documents[-1].invoice_number
     return Answer(
-        f"batch {batch.batch_id}: {counted(len(documents), 'document')} of"
-        f" {counted(len(drafts), 'draft')}, {first} to {last}",
+        f"batch {batch.batch_id}: {counted(len(documents), 'document')},"
+        f" {first if first == last else f'{first} to {last}'}",
         details={
             "batch_id": batch.batch_id,
             "invoice_date": str(batch.invoice_date),
