@@ -82,7 +82,8 @@ def sign_ins(
 
 @command(app)
 def sessions(
-    run: Run, person: Annotated[str | None, option("Only his.", metavar="PERSON")] = None
+    run: Run,
+    person: Annotated[str | None, option("Only his.", "--person", metavar="PERSON")] = None,
 ) -> None:
     """List sessions of the web console that have not ended, the last used first."""
     found = _with_sessions(run, lambda store: store.sessions(person))
@@ -94,7 +95,9 @@ def sessions(
 def end_sessions(
     run: Run,
     person: Annotated[str, typer.Argument(metavar="PERSON")],
-    session: Annotated[str | None, option("Only this one (default: all).", metavar="ID")] = None,
+    session: Annotated[
+        str | None, option("Only this one (default: all).", "--session", metavar="ID")
+    ] = None,
 ) -> None:
     """End sessions of a person in the web console: he has to sign in again."""
     ended = _with_sessions(

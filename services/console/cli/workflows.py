@@ -53,7 +53,8 @@ def set_workflow(
         if not colon:
             raise typer.BadParameter(f"{each!r} is not STATUS:ACTION", param_hint="--forbid")
         forbids.append({"status": status.strip(), "action": action.strip()})
-    run.send("set-workflow", name=name, steps=steps, forbids=forbids)
+    written = [step.model_dump(mode="json") for step in steps]
+    run.send("set-workflow", name=name, steps=written, forbids=forbids)
 
 
 @command(app)

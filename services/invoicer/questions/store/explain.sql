@@ -56,7 +56,8 @@ UNION SELECT billing_company FROM invoicer.pay_line WHERE pay_line_id = CAST(:pa
 SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no,
        p.line_key, p.description, p.effective_date, p.week_ending, p.billto_node, p.tax_code,
        p.currency, p.worker_id, o.pay_line_id IS NOT NULL AS open, r.replaced_by_realization,
-       p.corrects_invoice_id, p.quantity, p.amount, i.invoice_number, i.invoice_date, d.draft_id, d.status AS draft_status, d.version
+       p.corrects_invoice_id, p.quantity, p.amount, i.invoice_number, i.invoice_date,
+       d.draft_id, d.status AS draft_status, d.version
 FROM invoicer.pay_line p
 LEFT JOIN invoicer.draft_line w ON w.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.draft d ON d.draft_id = w.draft_id
