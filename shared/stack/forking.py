@@ -105,14 +105,29 @@ class Forker:
         }
         with self._turn:
             self._ensure_runs()
-            self._socket.settimeout(ANSWER_TIMEOUT_SECONDS)
-            self._socket.send(json.dumps(request).encode())
-            while "started" not in (answer := self._receive()):
-                if "refused" in answer:
-                    raise OSError(answer["refused"])
+            answer = self._ask(json.dumps(request).encode())
+            if "refused" in answer:
+                raise OSError(answer["refused"])
             process = ForkedProcess(int(answer["started"]), self)
             self._running[process.pid] = process
         return recorded(self._data, launch, process)
+
+    def _ask(self, request: bytes) -> dict[str, Any]:
+        """Send a request and return its answer.
+
+        Raises `OSError` if there is none in time: then the process is ended with its workers, so
+        that no late answer is taken for that of the next request.
+        """
+        self._socket.settimeout(ANSWER_TIMEOUT_SECONDS)
+        try:
+            self._socket.send(request)
+            while not {"started", "refused"} & (answer := self._receive()).keys():
+                pass
+        except OSError:
+            if self._child is not None:
+                self._child.kill()
+            raise
+        return answer
 
     def read_ends(self) -> None:
         """Take note of the workers that have ended."""
