@@ -257,6 +257,37 @@ async def test_drafts_and_a_batch_close_the_same_documents(
     await drafting.verified()
 
 
+@pytest.mark.parametrize(
+    ("hours", "kind", "total"), [("2", "credit-note", "-250.00"), ("20", "invoice", "650.00")]
+)
+async def test_netted_credits_and_items_with_other_terms_are_two_documents(
+    drafting: Drafting, hours: str, kind: str, total: str
+) -> None:
+    """Other terms outdate the draft; it is not regenerated but cancelled and made again as two."""
+    await drafting.tell("set-debtor-terms", account_name="office-1 account", credits="net")
+    await drafting.items(("E1", "8", "PO-1"))
+    await drafting.bill()
+    worked = [entry("1", "2026-03-04", po_number="PO-1")]
+    await drafting.send(
+        "timesheet-approved",
+        timesheet("T-E1", 2, engagement_id="E1", entries=worked, worker_id="W-E1"),
+    )
+    await drafting.items(("E2", hours, "PO-1"))
+    (made,) = await drafting.drafts()
+    assert (made["document_type"], made["total"]) == (kind, total)
+    await drafting.tell("set-debtor-terms", account_name="office-1 account", payment_terms="net:14")
+    refused = await drafting.finalize("D-000001")
+    assert refused["code"] == "draft_outdated"
+    refused = await drafting.tell("regenerate-draft", draft="D-000001")
+    assert refused["code"] == "terms_differ"
+    await drafting.tell("cancel-draft", draft="D-000001")
+    again = await drafting.drafts()
+    assert len(again) == 2
+    closed = await drafting.finalize(*(each["draft"] for each in again))
+    assert closed["outcome"] == "accepted", closed
+    await drafting.verified()
+
+
 @pytest.mark.parametrize(("statement", "check"), FAULTS)
 async def test_verify_finds_what_is_wrong_with_drafts(
     drafting: Drafting, statement: str, check: str

@@ -11,14 +11,15 @@ from services.invoicer.batches.rules.grouping import document_terms
 from services.invoicer.batches.store.decisions import add_rates
 from services.invoicer.debtors.handlers.companies import company_of
 from services.invoicer.debtors.rules.allowances import in_order
-from services.invoicer.debtors.rules.companies import BillingCompany, DebtorTerms
+from services.invoicer.debtors.rules.companies import BillingCompany, DebtorTerms, DocumentTerms
 from services.invoicer.debtors.store import companies
 from services.invoicer.drafts.store import drafts as store
-from services.invoicer.drafts.store import selection
+from services.invoicer.drafts.store import lines, selection
 from services.invoicer.drafts.store.drafts import Draft
 from services.invoicer.invoices.rules.documents import Group
 from services.invoicer.invoices.rules.totals import tax_spans
 from shared import clock
+from shared.errors import Refused
 from shared.money import plain
 
 
@@ -27,17 +28,26 @@ async def with_terms_now(
 ) -> dict[int, Draft]:
     """Return drafts with the terms of their debtors as they are today, and store them.
 
-    A draft of credits only keeps the terms of what it corrects.
+    Credits keep the terms of what they correct: a draft of credits only stays as it is, and one
+    that nets credits with debits is refused, because with other terms they are two documents.
     """
     company = await company_of(connection, billing_company)
     today = clock.today_of(company.time_zone)
     own_terms = await companies.debtor_terms_for(connection, billing_company, today)
-    found = {}
+    found, kinds = {}, await lines.kinds_of_lines(connection, drafts)
     for draft_id, draft in drafts.items():
         now = terms_now(draft, company, own_terms)
-        if draft.document_type == "credit-note" or not _differences(draft, now):
+        has = kinds.get(draft_id, lines.LineKinds())
+        if not has.debits or not _differences(draft, now):
             found[draft_id] = draft
             continue
+        if has.credits and _splits(draft, now):
+            raise Refused(
+                "terms_differ",
+                f"draft {draft.name} nets credits with items, and the terms of"
+                f" {draft.account_name} are others now: these are two documents",
+                f"cancel it, and make drafts again: `backoffice drafts cancel {draft.name}`",
+            )
         found[draft_id] = replace(draft, **now)
         await store.save_terms(connection, found[draft_id])
     return found
@@ -60,6 +70,11 @@ def terms_now(
             if term.currency in ("", draft.currency) and (term.amount is None or term.name in had)
         ],
     }
+
+
+def _splits(draft: Draft, now: Mapping[str, Any]) -> bool:
+    """Return whether lines with the terms of now are on another document."""
+    return any(getattr(draft, name) != now[name] for name in DocumentTerms._fields)
 
 
 def _differences(draft: Draft, now: Mapping[str, Any]) -> list[str]:

@@ -86,6 +86,26 @@ async def move_lines(connection: AsyncConnection, draft_ids: Sequence[int], into
     return await run(connection, _QUERIES["move_lines"], drafts=sorted(draft_ids), into=into)
 
 
+class LineKinds(NamedTuple):
+    """Whether a draft has debits, and whether it has credits."""
+
+    debits: bool = False
+    credits: bool = False
+
+
+async def kinds_of_lines(
+    connection: AsyncConnection, draft_ids: Iterable[int]
+) -> dict[int, LineKinds]:
+    """Return which kinds of lines drafts have, by draft id; a draft without lines is left out."""
+    query = """
+        SELECT d.draft_id, bool_or(p.corrects_invoice_id IS NULL) AS debits,
+          bool_or(p.corrects_invoice_id IS NOT NULL) AS credits
+        FROM invoicer.draft_line d JOIN invoicer.pay_line p USING (pay_line_id)
+        WHERE d.draft_id = ANY(CAST(:ids AS bigint[])) GROUP BY d.draft_id"""
+    found = await rows(connection, query, ids=sorted(draft_ids))
+    return {draft_id: LineKinds(*kinds) for draft_id, *kinds in found}
+
+
 async def drafts_of(connection: AsyncConnection, pay_line_ids: Iterable[int]) -> dict[int, int]:
     """Return the draft of each of these pay lines that is on one."""
     query = """
