@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.access import handlers as access
 from services.invoicer.approvals import handlers as approvals
-from services.invoicer.batches.handlers import batches, parked
+from services.invoicer.batches.handlers import batches
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
 from services.invoicer.disputes import handlers as disputes
@@ -69,7 +69,6 @@ DISPATCHER = CommandDispatcher(
                 **finalizing.HANDLERS,
                 **redrafting({**credits.HANDLERS, **disputes.HANDLERS}),
                 **opening.HANDLERS,
-                **parked.HANDLERS,
             }
         ),
         **payments.HANDLERS,

@@ -7,7 +7,7 @@ import pytest
 from services.console.queries.approvals import draft_routing
 from services.invoicer.workflows.store.routing import start_routing
 from shared.verify import verify
-from tests.builders import engagement
+from tests.builders import engagement, entry, timesheet
 from tests.conftest import Transact
 from tests.drafted import draft_of
 from tests.handlers.test_console_reads import Read, read
@@ -263,8 +263,7 @@ async def test_the_health_check_names_steps_without_approvers(approvals: Approva
 async def test_a_batch_drafts_what_must_be_approved(approvals: Approvals) -> None:
     """From the option's workflow to the closed document: head, then controller, then a number.
 
-    An edit and a revision restart routing; who changed the draft does not approve it; an amount
-    below all conditions needs no approval (msp.md 2 and 5).
+    An edit restarts routing, and who changed the draft does not approve it (msp.md 2 and 5).
     """
     programme = approvals.programme
     await approvals.set_workflow(HEAD, CONTROLLER)
@@ -301,12 +300,23 @@ async def test_a_batch_drafts_what_must_be_approved(approvals: Approvals) -> Non
 
 
 async def test_a_draft_below_all_conditions_needs_no_approval(approvals: Approvals) -> None:
-    """No step applies: it is Pending Finalization at once, and after an edit it is not."""
+    """No step applies: it is Pending Finalization at once. After a revision it must be approved,
+    and after approval and an edit again.
+    """
     programme = approvals.programme
     await approvals.set_workflow(CONTROLLER)
     await programme.option(workflow="W")
     await programme.items(("E1", "1", ""))
     await programme.tell("generate-batch", cut_off_date="2026-03-31")
+    assert (await approvals.state())[0] == "pending_finalization"
+    await programme.send(
+        "timesheet-approved",
+        timesheet("T-E1", 2, engagement_id="E1", worker_id="W-E1",
+                  entries=[entry("3", "2026-03-04")]),
+    )  # fmt: skip
+    assert (await approvals.state())[0] == "pending_approval_routing"
+    approvals.version = 2
+    assert (await approvals.act("approve", "cleo"))["outcome"] == "accepted"
     assert (await approvals.state())[0] == "pending_finalization"
     ((line,),) = await programme.rows("SELECT pay_line_id FROM invoicer.draft_line")
     await programme.tell("edit-pay-line", pay_line_id=line, quantity="40", reason="agreed")
@@ -331,3 +341,38 @@ async def test_a_workflow_forbids_more(approvals: Approvals) -> None:
     assert refused["code"] == "status_forbids"
     assert "its workflow forbids to edit" in refused["message"]
     assert await programme.rows("SELECT version FROM invoicer.draft") == [(1,)]
+
+
+async def test_a_workflow_may_forbid_to_approve(approvals: Approvals) -> None:
+    """Then its drafts wait until the workflow of their option is another one."""
+    await approvals.draft(HEAD)
+    await approvals.run(
+        "UPDATE invoicer.workflow SET forbids ="
+        """ '[{"status": "pending_approval_routing", "action": "approve"}]'"""
+    )
+    for action in ("approve", "reject", "reassign"):
+        fields = {"to": "hugo"} if action == "reassign" else {"reason": "no"}
+        refused = await approvals.act(action, "hanna", **fields)
+        assert refused["code"] == "status_forbids", refused
+    assert await approvals.state() == ("pending_approval_routing", [])
+
+
+async def test_a_retry_of_a_parked_debtor_drafts_what_must_be_approved(
+    approvals: Approvals,
+) -> None:
+    """A debtor that a batch parked is not billed without approval when it is retried."""
+    programme = approvals.programme
+    await approvals.set_workflow(EITHER)
+    await programme.option(workflow="W")
+    await programme.items(("E1", "4", ""), ("E2", "4", ""))
+    await approvals.run(
+        "INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date,"
+        " invoice_date, first_number, last_number, documents, line_count, totals, actor, reason,"
+        " generated_at, closed_on) VALUES ('B-0', 'acme-us', 'c-0', '2026-03-31', '2026-03-31',"
+        " '1', '1', 0, 0, '[]', 'pat', '', now(), '2026-03-31')",
+        "INSERT INTO invoicer.parked_debtor (batch_id, account_name, code, message, ids)"
+        " VALUES ('B-0', 'office-1 account', 'terms', 'x', '{}')",
+    )
+    retried = await programme.tell("retry-parked", batch_id="B-0")
+    assert retried["details"]["drafts"][0]["status"] == "Pending Approval Routing", retried
+    assert await programme.rows("SELECT count(*) FROM invoicer.invoice") == [(0,)]

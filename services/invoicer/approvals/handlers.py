@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.approvals import store
 from services.invoicer.approvals.rules import place_to_reassign, require_new_approver
+from services.invoicer.drafts.handlers.routing import require_all_allowed
 from services.invoicer.drafts.rules.invoicing_status import (
     CANCELLED,
     PENDING_FINALIZATION,
-    require_allowed,
 )
 from services.invoicer.drafts.rules.names import read_reference
 from services.invoicer.drafts.store import drafts, lines
@@ -71,7 +71,7 @@ async def on_approve_draft(connection: AsyncConnection, command: ApproveDraft) -
     draft, person = locked.draft, locked.person
     late = draft.status == PENDING_FINALIZATION and _has_place(locked)
     if not late:
-        require_allowed(draft.name, draft.status, "approve")
+        await require_all_allowed(connection, {draft.draft_id: draft}, "approve")
     require_four_eyes(draft.name, locked.authors, command.actor, person)
     await _require_enabled(connection, person)
     places = places_of(locked.routing, draft.name, person, locked.roles)
@@ -110,7 +110,7 @@ async def on_reject_draft(connection: AsyncConnection, command: RejectDraft) -> 
         raise Refused("reason_missing", "rejecting a draft needs a reason", "give --reason")
     locked = await _locked(connection, command)
     draft, person = locked.draft, locked.person
-    require_allowed(draft.name, draft.status, "approve")
+    await require_all_allowed(connection, {draft.draft_id: draft}, "approve")
     await _require_enabled(connection, person)
     places_of(locked.routing, draft.name, person, locked.roles)
     items = await lines.reopen_lines(connection, [draft.draft_id])
@@ -131,7 +131,7 @@ async def on_reassign_draft(connection: AsyncConnection, command: ReassignDraft)
     """Give a place in a step to another person; later versions of the draft keep it so."""
     locked = await _locked(connection, command)
     draft = locked.draft
-    require_allowed(draft.name, draft.status, "approve")
+    await require_all_allowed(connection, {draft.draft_id: draft}, "approve")
     step, place = place_to_reassign(
         locked.routing, draft.name, locked.person, locked.roles, command.step
     )

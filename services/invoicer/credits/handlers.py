@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.credits import rules
 from services.invoicer.credits import store as credits
 from services.invoicer.credits.rules import IssuedDocument, LineCredit, ReturnedFee
-from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.debtors.handlers.companies import company_of, enabled_company_of
 from services.invoicer.fees import store as fee_store
 from services.invoicer.invoices.handlers.closing import (
     ClosedDocuments,
@@ -146,14 +146,7 @@ async def _close(
     heads: Mapping[DocKey, SettledDocument],
 ) -> ClosedDocuments:
     """Open the credit lines, then number and close them as a batch of one document."""
-    company = await company_of(connection, command.billing_company)
-    if not company.enabled:
-        name = company.billing_company
-        raise Refused(
-            "company_disabled",
-            f"billing company {name} is disabled: nothing is billed or credited for it",
-            f"enable it: `backoffice billing-company set {name} --enable`",
-        )
+    company = await enabled_company_of(connection, command.billing_company)
     series = await numbers.series_for(connection, company)
     today = clock.today_of(company.time_zone)
     numbering = plan_numbering(series, today, command.invoice_date)

@@ -1,7 +1,7 @@
 """Handles the commands `health-check`, `preview-batch` and `generate-batch`."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -43,6 +43,8 @@ from shared.terms import counted, listed
 
 MOST_DOCUMENTS = 100
 MOST_NAMED = 20
+Close = Callable[..., Awaitable[Answer]]
+"""What closes the documents of a plan: `close_all`, or what makes drafts of some."""
 
 
 async def on_health_check(connection: AsyncConnection, command: HealthCheck) -> Answer:
@@ -97,7 +99,9 @@ async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -
     return Answer(message, details=details, findings=findings, subjects=[preview.preview_id])
 
 
-async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch) -> Answer:
+async def on_generate_batch(
+    connection: AsyncConnection, command: GenerateBatch, *, close: Close
+) -> Answer:
     """Close a batch under the company's exclusive lock."""
     with telemetry.BATCH_SECONDS.time():
         plan, findings = await plan_batch(connection, command)
@@ -135,7 +139,7 @@ async def lock_batch(connection: AsyncConnection, billing_company: str) -> None:
     await faults.point("after_locks")
 
 
-async def close(
+async def close_all(
     connection: AsyncConnection,
     command: GenerateBatch | RetryParked,
     plan: BatchPlan,
@@ -144,7 +148,10 @@ async def close(
     invoice_date: date | None = None,
     first_number: int | None = None,
 ) -> Answer:
-    """Number and close the documents of a plan, under the locks under which it was built."""
+    """Number and close the documents of a plan, under the locks under which it was built.
+
+    A `Close`, for plans without documents that must be drafts first: `drafts` has the other.
+    """
     await faults.point("batch_selected")
     numbering = plan_numbering(plan.series, plan.today, invoice_date, first_number, command.reason)
     if not plan.documents:
@@ -360,6 +367,5 @@ def nothing_to_bill(plan: BatchPlan) -> str:
 HANDLERS: Mapping[type[Any], CommandHandler] = {
     HealthCheck: on_health_check,
     PreviewBatch: on_preview_batch,
-    GenerateBatch: on_generate_batch,
 }
 SNAPSHOT = frozenset({"health-check", "preview-batch"})

@@ -1,21 +1,21 @@
 """Handles the command `retry-parked`: bills debtors that a batch parked, in a new batch."""
 
-from typing import Any
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers.batches import close, lock_batch
+from services.invoicer.batches.handlers.batches import Close, lock_batch
 from services.invoicer.batches.handlers.build_batch import build
 from services.invoicer.batches.handlers.check_health import require_company_health
 from services.invoicer.batches.handlers.decide_debtors import BatchRequest
 from services.invoicer.batches.rules.batch_filter import chosen_again
 from services.invoicer.batches.store import parked
-from shared.consumer.commands import Answer, CommandHandler
+from shared.consumer.commands import Answer
 from shared.errors import Refused
 from shared.events.commands import RetryParked
 
 
-async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> Answer:
+async def on_retry_parked(
+    connection: AsyncConnection, command: RetryParked, *, close: Close
+) -> Answer:
     """Close a batch of the parked debtors, up to the same cut-off and of the same choice.
 
     Debtors that are still parked stay with that batch, with the reason that is true now.
@@ -50,6 +50,3 @@ async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> 
     }
     answer.subjects = [*answer.subjects, command.batch_id, *sorted(batch.account_names)[:100]]
     return answer
-
-
-HANDLERS: dict[type[Any], CommandHandler] = {RetryParked: on_retry_parked}

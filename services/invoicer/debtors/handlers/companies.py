@@ -34,3 +34,16 @@ async def company_of(connection: AsyncConnection, billing_company: str) -> Billi
             f"set it up: `backoffice billing-company set {billing_company}`, or check the spelling",
         )
     return company
+
+
+async def enabled_company_of(connection: AsyncConnection, billing_company: str) -> BillingCompany:
+    """Return a billing company that may bill and credit; refuse one that is disabled."""
+    company = await company_of(connection, billing_company)
+    if not company.enabled:
+        name = company.billing_company
+        raise Refused(
+            "company_disabled",
+            f"billing company {name} is disabled: nothing is billed or credited for it",
+            f"enable it: `backoffice billing-company set {name} --enable`",
+        )
+    return company

@@ -1,14 +1,17 @@
-"""Handles `create-drafts`, and `generate-batch` where invoice options need drafts.
+"""Handles `create-drafts`, `generate-batch` and `retry-parked`.
 
-A batch closes the documents whose options need nothing, as before, and makes drafts of the others.
+A batch closes the documents whose options need nothing and makes drafts of the others.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers import batches
+from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.batches.handlers.build_batch import BatchPlan, build
 from services.invoicer.batches.handlers.check_health import require_company_health
 from services.invoicer.batches.handlers.decide_debtors import BatchRequest
@@ -18,9 +21,10 @@ from services.invoicer.drafts.store import drafts as store
 from services.invoicer.drafts.store.drafts import Draft
 from services.invoicer.invoices.handlers.closing import document_totals
 from services.invoicer.invoices.rules.documents import Document
-from shared import faults, telemetry
+from shared import faults
 from shared.consumer.commands import Answer, CommandHandler
-from shared.events.commands import CreateDrafts, GenerateBatch
+from shared.events.billing import Finding
+from shared.events.commands import CreateDrafts, GenerateBatch, RetryParked
 from shared.terms import counted, listed
 
 MOST_NAMED = 5
@@ -54,29 +58,35 @@ async def on_create_drafts(connection: AsyncConnection, command: CreateDrafts) -
     )
 
 
-async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch) -> Answer:
-    """Close a batch, and make drafts of the documents whose options need more than that."""
-    with telemetry.BATCH_SECONDS.time():
-        plan, findings = await batches.plan_batch(connection, command)
-        to_draft = [each for each in plan.documents if needs_draft(plan, each)]
-        drafts = await make_drafts(connection, command, plan, to_draft, "batch", command.command_id)
-        if to_draft:
-            closing = [each for each in plan.documents if not needs_draft(plan, each)]
-            plan = replace(plan, documents=closing, totals=document_totals(closing))
-        answer = await batches.close(
-            connection,
-            command,
-            plan,
-            findings,
-            invoice_date=command.invoice_date,
-            first_number=command.first_number,
-        )
-        if drafts:
-            closed = f"{answer.message}; " if plan.documents else ""
-            answer.message = f"{closed}{counted(len(drafts), 'draft')}: {names_of(drafts)}"
-            answer.details["drafts"] = draft_rows(drafts)
-            answer.subjects = [*answer.subjects, *(each.name for each in drafts[:100])]
-        return answer
+async def close_or_draft(
+    connection: AsyncConnection,
+    command: GenerateBatch | RetryParked,
+    plan: BatchPlan,
+    findings: Sequence[Finding],
+    *,
+    invoice_date: date | None = None,
+    first_number: int | None = None,
+) -> Answer:
+    """Close a plan, and make drafts of the documents whose options need more than that."""
+    to_draft = [each for each in plan.documents if needs_draft(plan, each)]
+    drafts = await make_drafts(connection, command, plan, to_draft, "batch", command.command_id)
+    if to_draft:
+        closing = [each for each in plan.documents if not needs_draft(plan, each)]
+        plan = replace(plan, documents=closing, totals=document_totals(closing))
+    answer = await batches.close_all(
+        connection,
+        command,
+        plan,
+        findings,
+        invoice_date=invoice_date,
+        first_number=first_number,
+    )
+    if drafts:
+        closed = f"{answer.message}; " if plan.documents else ""
+        answer.message = f"{closed}{counted(len(drafts), 'draft')}: {names_of(drafts)}"
+        answer.details["drafts"] = draft_rows(drafts)
+        answer.subjects = [*answer.subjects, *(each.name for each in drafts[:100])]
+    return answer
 
 
 def needs_draft(plan: BatchPlan, document: Document) -> bool:
@@ -100,5 +110,6 @@ async def nothing_left(connection: AsyncConnection, plan: BatchPlan) -> str:
 
 HANDLERS: dict[type[Any], CommandHandler] = {
     CreateDrafts: on_create_drafts,
-    GenerateBatch: on_generate_batch,
+    GenerateBatch: partial(batches.on_generate_batch, close=close_or_draft),
+    RetryParked: partial(parked.on_retry_parked, close=close_or_draft),
 }

@@ -14,7 +14,7 @@ from services.invoicer.batches.rules import safety_checks
 from services.invoicer.batches.store import parked
 from services.invoicer.batches.store import safety_checks as safety_store
 from services.invoicer.batches.store import selection as batch_selection
-from services.invoicer.debtors.handlers.companies import company_of
+from services.invoicer.debtors.handlers.companies import enabled_company_of
 from services.invoicer.debtors.rules.companies import BillingCompany
 from services.invoicer.debtors.store import companies
 from services.invoicer.drafts.handlers.changing import locked_drafts
@@ -50,8 +50,7 @@ async def on_finalize_drafts(connection: AsyncConnection, command: FinalizeDraft
         names = [each.draft for each in command.drafts]
         drafts = await locked_drafts(connection, command.billing_company, names, "finalize")
         _require_versions(command, drafts)
-        company = await company_of(connection, command.billing_company)
-        _require_enabled(company)
+        company = await enabled_company_of(connection, command.billing_company)
         today = clock.today_of(company.time_zone)
         series = await numbers.series_for(connection, company)
         numbering = plan_numbering(series, today, command.invoice_date, reason=command.reason)
@@ -109,16 +108,6 @@ def _require_versions(command: FinalizeDrafts, drafts: Mapping[int, Draft]) -> N
             "draft_changed",
             f"{listed(changed[:MOST_NAMED])}: changed since it was looked at",
             "look at it again with `backoffice drafts show ID`, and finalize that version",
-        )
-
-
-def _require_enabled(company: BillingCompany) -> None:
-    if not company.enabled:
-        name = company.billing_company
-        raise Refused(
-            "company_disabled",
-            f"billing company {name} is disabled: nothing is billed or credited for it",
-            f"enable it: `backoffice billing-company set {name} --enable`",
         )
 
 

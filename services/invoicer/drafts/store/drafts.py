@@ -316,23 +316,6 @@ async def add_events(connection: AsyncConnection, events: Sequence[DraftEvent]) 
         await run(connection, query, **by_column(_EVENT, given))
 
 
-async def history_for(connection: AsyncConnection, draft_id: int) -> list[DraftEvent]:
-    """Return the changes of a draft, the first one first."""
-    query = """
-        SELECT draft_id, action, version, status, actor, at, reason, changes_items, details,
-          command_id
-        FROM invoicer.draft_event WHERE draft_id = :id ORDER BY event_no"""
-    return [
-        DraftEvent(
-            *(
-                as_json(value) if name == "details" else value
-                for name, value in row._asdict().items()
-            )
-        )
-        for row in await rows(connection, query, id=draft_id)
-    ]
-
-
 async def authors_of(connection: AsyncConnection, draft_ids: Iterable[int]) -> set[str]:
     """Return who created or ever changed drafts, or drafts that were combined into them."""
     query = """
